@@ -1,0 +1,56 @@
+"""Does your sequence model need to be recurrent? Decide, audit, truncate, with evidence.
+
+Importing this package imports nothing heavy: a name's module is loaded when the name is used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from unrecur._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from unrecur._check import CorruptFileError as CorruptFileError
+    from unrecur._check import InputError as InputError
+    from unrecur.core.cell import AbstractCell as AbstractCell
+    from unrecur.core.compose import Parallel as Parallel
+    from unrecur.core.compose import Pointwise as Pointwise
+    from unrecur.core.compose import Residual as Residual
+    from unrecur.core.compose import Serial as Serial
+    from unrecur.core.equivalence import check_equivalence as check_equivalence
+    from unrecur.core.field import Field as Field
+    from unrecur.core.model import AbstractSequenceModel as AbstractSequenceModel
+    from unrecur.layers.recurrent import Recurrent as Recurrent
+    from unrecur.models.spec import Spec as Spec
+    from unrecur.models.spec import build as build
+    from unrecur.models.spec import load_model as load_model
+    from unrecur.models.spec import save_model as save_model
+
+_HOMES = {
+    "CorruptFileError": "_check",
+    "InputError": "_check",
+    "AbstractCell": "core.cell",
+    "Parallel": "core.compose",
+    "Pointwise": "core.compose",
+    "Residual": "core.compose",
+    "Serial": "core.compose",
+    "check_equivalence": "core.equivalence",
+    "Field": "core.field",
+    "AbstractSequenceModel": "core.model",
+    "Recurrent": "layers.recurrent",
+    "Spec": "models.spec",
+    "build": "models.spec",
+    "load_model": "models.spec",
+    "save_model": "models.spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unrecur' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"unrecur.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*_HOMES, "__version__"])

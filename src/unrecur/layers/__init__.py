@@ -1,0 +1,1 @@
+"""Layers: sequence models that architectures are built from."""

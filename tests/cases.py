@@ -1,0 +1,67 @@
+"""Every cell, layer and model, small: what the laws are tried on."""
+
+from functools import partial
+
+from torch import nn
+
+from unrecur.cells import GRU, LSTM, MGU, Elman
+from unrecur.core.compose import Parallel, Pointwise, Residual, Serial
+from unrecur.layers.convolution import CausalConvolution
+from unrecur.layers.embedding import Embedding, readout
+from unrecur.layers.recurrent import Recurrent
+from unrecur.models.spec import Spec
+
+FEATURES = 3
+
+CELLS = {
+    "elman": Elman,
+    "elman-relu": partial(Elman, activation="relu"),
+    "elman-leaky": partial(Elman, activation="leaky_relu"),
+    "lstm": LSTM,
+    "gru": GRU,
+    "mgu": MGU,
+}
+
+LAYERS = {
+    **{name: lambda make=make: Recurrent([make(FEATURES, 4)]) for name, make in CELLS.items()},
+    "lstm-without-bias": lambda: Recurrent([LSTM(FEATURES, 4, bias=False)]),
+    "mgu-without-bias": lambda: Recurrent([MGU(FEATURES, 4, bias=False)]),
+    "stack": lambda: Recurrent([LSTM(FEATURES, 5), GRU(5, 4), MGU(4, 2)], dropout=0.5),
+    "convolution": lambda: CausalConvolution(FEATURES, 4, kernel_size=3, dilation=2),
+    "convolution-of-one-tap": lambda: CausalConvolution(FEATURES, 4, kernel_size=1),
+    "convolution-normalized": lambda: CausalConvolution(FEATURES, 4, 2, 5, normalize=True),
+    "pointwise": lambda: Pointwise(nn.Tanh(), FEATURES),
+    "residual": lambda: Residual(CausalConvolution(FEATURES, FEATURES, 2)),
+    "residual-shortcut": lambda: Residual(CausalConvolution(FEATURES, 5, 2), readout(FEATURES, 5)),
+    "parallel": lambda: Parallel(
+        Recurrent([GRU(FEATURES, 2)]), CausalConvolution(FEATURES, 3, 4, 2)
+    ),
+    "serial": lambda: Serial(
+        CausalConvolution(FEATURES, 4, 3), CausalConvolution(4, 4, 2, 4), readout(4, 2)
+    ),
+}
+
+TOKEN_LAYERS = {
+    "embedding": lambda: Embedding(6, 4),
+    "embedding-lstm": lambda: Serial(Embedding(6, 4), Recurrent([LSTM(4, 3)])),
+}
+
+SPECS = {
+    **{
+        name: Spec(name, {"in_features": FEATURES, "out_features": 2, "hidden": 4, "layers": 2})
+        for name in ("elman", "lstm", "gru", "mgu")
+    },
+    "tcn": Spec(
+        "tcn",
+        {
+            "in_features": FEATURES,
+            "out_features": 2,
+            "hidden": 4,
+            "levels": 3,
+            "kernel_size": 3,
+            "dropout": 0.2,
+        },
+    ),
+    "frequencies": Spec("frequencies", {"in_features": FEATURES}),
+    "markov": Spec("markov", {"in_features": FEATURES}),
+}

@@ -1,0 +1,141 @@
+"""The laws that every cell, layer and model of the package obeys (DESIGN, "The laws")."""
+
+import math
+
+import safetensors.torch
+import torch
+from oracles import measured_field
+
+from unrecur.core.equivalence import fold_steps
+from unrecur.core.state import leaves, map_state
+
+
+def verify_contract(make, x, tolerance=1e-9):
+    """Check laws 1 to 6 of a model.
+
+    make() builds the model; x is a block of inputs [batch >= 2, time >= 3, ...]. Runs in float64,
+    where the laws hold to rounding.
+    """
+    torch.manual_seed(7)
+    model = make().double().eval()
+    x = x.double() if x.is_floating_point() else x
+    two_forms_agree(model, x, tolerance)
+    blocks_compose(model, x, tolerance)
+    state_is_passed(model, x)
+    field_is_true(model, x)
+    rows_are_independent(model, x, tolerance)
+    padding_is_inert(model, x, tolerance)
+    saved_is_loaded(make, model, x)
+
+
+def close(a, b, tolerance):
+    torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
+
+
+def states_close(a, b, tolerance):
+    for left, right in zip(leaves(a), leaves(b), strict=True):
+        close(left, right, tolerance)
+
+
+def gradients(model, x, run):
+    """Gradients of a fixed random functional of outputs and final state."""
+    inputs = x.clone().requires_grad_() if x.is_floating_point() else x
+    y, state = run(inputs)
+    generator = torch.Generator().manual_seed(1)
+
+    def weighted(v):
+        return (v * torch.randn(v.shape, generator=generator, dtype=v.dtype)).sum()
+
+    loss = weighted(y) + sum(weighted(leaf) for leaf in leaves(state))
+    wanted = [p for p in model.parameters() if p.requires_grad]
+    wanted += [inputs] if x.is_floating_point() else []
+    if not (loss.requires_grad and wanted):
+        return []
+    return torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
+
+
+def two_forms_agree(model, x, tolerance):
+    y, state = model(x)
+    folded, folded_state = fold_steps(model, x)
+    close(y, folded, tolerance)
+    states_close(state, folded_state, tolerance)
+    by_block = gradients(model, x, model)
+    by_steps = gradients(model, x, lambda inputs: fold_steps(model, inputs))
+    for a, b in zip(by_block, by_steps, strict=True):
+        close(a, b, 100 * tolerance)
+
+
+def blocks_compose(model, x, tolerance):
+    whole, final = model(x)
+    for cut in {1, x.shape[1] // 2, x.shape[1] - 1}:
+        first, state = model(x[:, :cut])
+        second, state = model(x[:, cut:], state)
+        close(torch.cat([first, second], 1), whole, tolerance)
+        states_close(state, final, tolerance)
+
+
+def state_is_passed(model, x):
+    _, state = model(x[:, :2])
+    before = map_state(torch.clone, state)
+    for run, inputs in ((model, x[:, 2:]), (model.step, x[:, 2])):
+        once, after = run(inputs, state)
+        twice, again = run(inputs, state)
+        close(once, twice, 0)
+        states_close(after, again, 0)
+        states_close(state, before, 0)
+        for a, b in zip(leaves(state), leaves(after), strict=True):
+            assert (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
+    start = model.init_state(len(x))
+    assert [a.shape for a in leaves(start)] == [a.shape for a in leaves(state)]
+    assert all(len(leaf) == len(x) for leaf in leaves(start)), "batch is the first dimension"
+
+
+def field_is_true(model, x):
+    field = model.receptive_field
+    if not x.is_floating_point():
+        return
+    # Longer than the field, so that its end is seen; an infinite past is seen to the first step.
+    time = 12 if math.isinf(field.past) else int(field.past) + 4
+    generator = torch.Generator().manual_seed(2)
+    inputs = torch.rand(1, time, x.shape[-1], generator=generator, dtype=x.dtype)
+    past, future = measured_field(model, inputs, t=time - 2)
+    assert past == min(field.past, time - 2)
+    assert future == field.future == 0
+
+
+def rows_are_independent(model, x, tolerance):
+    whole, _ = model(x)
+    for row in range(len(x)):
+        alone, _ = model(x[row : row + 1])
+        close(alone[0], whole[row], tolerance)
+
+
+def padding_is_inert(model, x, tolerance):
+    time = x.shape[1]
+    lengths = torch.tensor([1 + row % time for row in range(len(x) - 1)] + [time])
+    poison = float("nan") if x.is_floating_point() else -1
+    padded = x.clone()
+    for row, length in enumerate(lengths):
+        padded[row, length:] = poison
+    y, state = model(padded, None, lengths)
+    for row, length in enumerate(lengths):
+        alone, alone_state = model(x[row : row + 1, :length])
+        close(y[row, :length], alone[0], tolerance)
+        for mixed, single in zip(leaves(state), leaves(alone_state), strict=True):
+            close(mixed[row], single[0], tolerance)
+
+    def valid_only(inputs):
+        outputs, last = model(inputs, None, lengths)
+        valid = torch.arange(time) < lengths[:, None]
+        return outputs[valid], last
+
+    assert all(g.isfinite().all() for g in gradients(model, padded, valid_only))
+
+
+def saved_is_loaded(make, model, x):
+    content = safetensors.torch.save(
+        {name: value.contiguous() for name, value in model.state_dict().items()}
+    )
+    again = make().double().eval()
+    again.load_state_dict(safetensors.torch.load(content))
+    close(again(x)[0], model(x)[0], 0)
