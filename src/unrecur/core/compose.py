@@ -75,6 +75,7 @@ class Serial(AbstractSequenceModel):
         self.models = nn.ModuleList(models)
         self.in_features = models[0].in_features
         self.out_features = models[-1].out_features
+        self.takes_tokens = models[0].takes_tokens
 
     @property
     def receptive_field(self) -> Field:
@@ -130,6 +131,7 @@ class Parallel(AbstractSequenceModel):
             )
         self.models = nn.ModuleList(models)
         self.in_features = widths[0]
+        self.takes_tokens = models[0].takes_tokens
         self.out_features = sum(model.out_features for model in models)
 
     @property

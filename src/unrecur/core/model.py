@@ -23,6 +23,8 @@ class AbstractSequenceModel(nn.Module, ABC):
 
     in_features: int
     out_features: int
+    takes_tokens: bool = False
+    """Whether the inputs are token ids [batch, time] below `in_features`, not features."""
 
     @property
     @abstractmethod

@@ -26,6 +26,8 @@ class Embedding(AbstractSequenceModel):
         torch.Size([1, 3, 4])
     """
 
+    takes_tokens = True
+
     def __init__(self, vocabulary: int, features: int) -> None:
         super().__init__()
         _check.positive_integer(vocabulary, "vocabulary")

@@ -1,0 +1,1 @@
+"""How fast a recurrence forgets: statements with their evidence and assumptions."""

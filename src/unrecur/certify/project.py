@@ -1,0 +1,144 @@
+"""Projection: make a cell satisfy the condition that certifies it."""
+
+from functools import singledispatch
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unrecur import _check
+from unrecur.cells import LSTM, Elman
+from unrecur.certify.box import input_box
+from unrecur.certify.contraction import LSTMBounds
+from unrecur.core.compose import Serial
+from unrecur.layers.recurrent import Recurrent
+
+# What the projection leaves free below the rate, so that float32 weights still satisfy it.
+MARGIN = 1e-5
+# The part of the rate that the largest forget gate of a unit may take; the rest is left to the
+# recurrent weights. Chosen on the validation split of `chorales` (docs/decisions/0003).
+FORGET_SHARE = 0.8
+
+
+@singledispatch
+def project_(module: nn.Module, box: Any, rate: float = 0.95) -> None:
+    """Change the weights in place, as little as the rule allows, so that `certify` proves the rate.
+
+    Calling it after each step of an optimizer is projected gradient descent (Miller and Hardt
+    2019, section 4.2).
+
+    Args:
+        module: An `Elman` or `LSTM` cell, a recurrent layer of one such cell, or a model on it.
+        box: The inputs the proof shall hold for; see `certify`.
+        rate: The contraction to reach, above 0 and below 1.
+
+    Raises:
+        InputError: There is no projection for the module, or the rate is outside (0, 1).
+
+    Example:
+        >>> import torch
+        >>> from unrecur.cells import LSTM
+        >>> from unrecur.certify.contraction import certify
+        >>> cell = LSTM(3, 8)
+        >>> certify(cell, 1.0).evidence.name
+        'UNKNOWN'
+        >>> project_(cell, 1.0, rate=0.9)
+        >>> certify(cell, 1.0).rate <= 0.9
+        True
+    """
+    raise _check.InputError(
+        f"there is no projection for {type(module).__name__}; there is one for models with a "
+        "single Elman or LSTM layer at the bottom."
+    )
+
+
+@project_.register
+def _(module: Serial, box: Any, rate: float = 0.95) -> None:
+    project_(module.models[0], box, rate)
+
+
+@project_.register
+def _(module: Recurrent, box: Any, rate: float = 0.95) -> None:
+    if len(module.cells) > 1:
+        raise _check.InputError(
+            f"there is no projection for a stack of {len(module.cells)} recurrent layers, only for "
+            "one layer."
+        )
+    project_(module.cells[0], box, rate)
+
+
+@project_.register
+@torch.no_grad()
+def _(cell: Elman, box: Any, rate: float = 0.95) -> None:
+    """Clip the singular values of the recurrent weights: the nearest matrix in Frobenius norm."""
+    allowed = _allowed(rate)
+    u, values, v = torch.linalg.svd(cell.weight_hh_l0.double())
+    if values[0] > allowed:
+        clipped = u @ torch.diag(values.clamp(max=allowed)) @ v
+        cell.weight_hh_l0.copy_(clipped)
+
+
+@project_.register
+@torch.no_grad()
+def _(cell: LSTM, box: Any, rate: float = 0.95) -> None:
+    """Lower forget biases to their share, then project each unit's recurrent rows.
+
+    Given the forget gate phi_j, the sum condition bounds a weighted l1 norm of unit j's rows of
+    all four gates by rate - phi_j; the rows are moved to the nearest point of that ball. Shorter
+    rows only lower phi_j, so the condition holds afterwards.
+    """
+    allowed = _allowed(rate)
+    if cell.bias_hh_l0 is None:
+        raise _check.InputError("an LSTM without biases cannot lower its forget gates; use biases.")
+    inputs = input_box(box, cell.input_size)
+    device, dtype = cell.weight_hh_l0.device, cell.weight_hh_l0.dtype
+    cap = torch.logit(torch.tensor(FORGET_SHARE * allowed, dtype=torch.float64))
+    excess = (torch.logit(LSTMBounds(cell, inputs).forget, eps=1e-15) - cap).clamp(min=0)
+    hidden = cell.hidden_size
+    cell.bias_hh_l0[hidden : 2 * hidden] -= excess.to(device, dtype)
+
+    bounds = LSTMBounds(cell, inputs)
+    weights = [torch.full_like(bounds.cell, w) for w in (0.25, 0.25, 1.0, 0.25)]
+    weights[1] = bounds.cell / 4
+    rows = cell.weight_hh_l0.double().cpu().view(4, hidden, hidden).transpose(0, 1)
+    scale = torch.stack(weights, 1)[..., None].expand(-1, -1, hidden)
+    radius = (allowed - bounds.forget).clamp(min=0)
+    near = project_l1(rows.flatten(1), scale.flatten(1), radius)
+    cell.weight_hh_l0.copy_(near.view(hidden, 4, hidden).transpose(0, 1).reshape(4 * hidden, hidden))
+
+
+def _allowed(rate: float) -> float:
+    """Check the rate and take off the margin."""
+    if not 0 < rate < 1:
+        raise _check.InputError(f"rate must be above 0 and below 1, got {rate}.")
+    return rate * (1 - MARGIN)
+
+
+def project_l1(
+    rows: Float[Tensor, "N M"], scale: Float[Tensor, "N M"], radius: Float[Tensor, " N"]
+) -> Float[Tensor, "N M"]:
+    """Project each row onto its weighted l1 ball: the nearest w with sum_m scale_m |w_m| <= radius.
+
+    The solution is w = sign(v) max(|v| - tau scale, 0) for one tau a row (Duchi et al. 2008,
+    section 4), found here by bisection from the side that satisfies the constraint.
+
+    Args:
+        rows: The vectors v.
+        scale: The weights of the norm, above 0.
+        radius: The radius of each row's ball, at least 0.
+
+    Returns:
+        The projected rows.
+    """
+    size = rows.abs()
+    low = torch.zeros_like(radius)
+    high = torch.where((scale * size).sum(1) > radius, (size / scale).amax(1), low)
+    for _ in range(50):
+        middle = (low + high) / 2
+        left = (scale * (size - middle[:, None] * scale).clamp(min=0)).sum(1)
+        low, high = (
+            torch.where(left > radius, middle, low),
+            torch.where(left > radius, high, middle),
+        )
+    return rows.sign() * (size - high[:, None] * scale).clamp(min=0)

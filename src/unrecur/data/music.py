@@ -1,0 +1,83 @@
+"""Polyphonic music: predict the next frame of a piano roll."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unrecur._check import InputError
+from unrecur.data.piano_roll import read_chorales, read_mat, split_hash
+from unrecur.data.task import SPLITS, Task, bernoulli_nll
+
+KEYS = 88
+
+
+def music_task(name: str, title: str, rolls: dict[str, list[np.ndarray]]) -> Task:
+    """Make the task of predicting each frame of piano rolls from those before it.
+
+    The metric is the negative log-likelihood of a frame, summed over the 88 keys, in nats (Bai,
+    Kolter, Koltun 2018, section 5.3): the input at step t is frame t, the target frame t + 1.
+
+    Args:
+        name: The task's name.
+        title: What it is, in words.
+        rolls: For each split its rolls, [time, 88] of zeros and ones, each of 2 frames or more.
+
+    Returns:
+        The task.
+    """
+    frames = {
+        split: [torch.from_numpy(roll).float() for roll in rolls[split]] for split in SPLITS
+    }
+    return Task(
+        name=name,
+        title=title,
+        metric="negative log-likelihood of the next frame",
+        unit="nats per frame",
+        in_features=KEYS,
+        out_features=KEYS,
+        step_loss=bernoulli_nll,
+        chance_level=KEYS * math.log(2),
+        input_box=(0.0, 1.0),
+        splits={split: [(roll[:-1], roll[1:]) for roll in frames[split]] for split in SPLITS},
+        hashes={split: split_hash(rolls[split]) for split in SPLITS},
+        floors=("frequencies", "markov"),
+    )
+
+
+def chorales(data_dir: Path | None = None) -> Task:
+    """Load the Bach chorales that come with the package.
+
+    Args:
+        data_dir: Not needed.
+
+    Returns:
+        The task.
+    """
+    return music_task("chorales", "Bach chorales, next quarter note", read_chorales())
+
+
+def piano_roll_file(name: str, title: str, file: str, data_dir: Path | None = None) -> Task:
+    """Load one of the classical piano-roll sets from its `.mat` file.
+
+    Args:
+        name: The task's name.
+        title: What it is, in words.
+        file: The name of the file.
+        data_dir: The folder that holds it, or a folder above.
+
+    Returns:
+        The task.
+
+    Raises:
+        InputError: No folder is given, or the file is not in it.
+    """
+    if data_dir is None:
+        raise InputError(f"task '{name}' reads {file}: give its folder with --data-dir.")
+    places = [data_dir / file, data_dir / "polymusic" / file]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise InputError(f"task '{name}' needs {file}; it is not in {data_dir}.")
+    return music_task(name, title, read_mat(found))
+

@@ -1,0 +1,126 @@
+"""The lines that one model adds to a figure of curves: training, memory, output error."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from unrecur.report.rows import Curve, Row, Window, history, median_history
+from unrecur.report.style import Look
+
+
+def training_lines(rows: Sequence[Row], part: str, look: Look) -> list[go.Scatter]:
+    """Draw a training curve of each seed, thin, and their median, thick.
+
+    Args:
+        rows: The rows of one model.
+        part: "train" or "valid".
+        look: How the model is drawn.
+
+    Returns:
+        The lines.
+    """
+    seeds = [curve for row in rows if (curve := history(row, part))]
+    thin = {"color": look.faint(0.45), "width": 0.8, "dash": look.dash}
+    lines = [_line(curve, look, line=thin, hoverinfo="skip") for curve in seeds if len(seeds) > 1]
+    thick = {"color": look.colour, "width": 2.2, "dash": look.dash}
+    median = _line(median_history(rows, part), look, line=thick, showlegend=part == "train")
+    median.hovertemplate = "%{fullData.name}<br>epoch %{x}: %{y:.4g}<extra></extra>"
+    return [*lines, median]
+
+
+def memory_lines(curve: Sequence[Window], full: float | None, look: Look) -> list[go.Scatter]:
+    """Draw the metric against k, its band over seeds, and the level of the full model, dotted.
+
+    Args:
+        curve: The memory curve of one model.
+        full: The metric of the full model, where known.
+        look: How the model is drawn.
+
+    Returns:
+        The lines.
+    """
+    ks = [window.k for window in curve]
+    edge = [window.high for window in curve] + [window.low for window in reversed(curve)]
+    band = go.Scatter(
+        x=ks + ks[::-1],
+        y=edge,
+        fill="toself",
+        fillcolor=look.faint(0.18),
+        line={"width": 0},
+        hoverinfo="skip",
+        legendgroup=look.name,
+        showlegend=False,
+        mode="lines",
+    )
+    metric = _line([(w.k, w.metric) for w in curve], look, showlegend=True)
+    lines = [band, _marked(metric, look)]
+    if full is not None:
+        level = {"color": look.colour, "width": 1.3, "dash": "dot"}
+        ends = [(ks[0], full), (ks[-1], full)]
+        lines.append(_line(ends, look, line=level, hoverinfo="skip"))
+    return lines
+
+
+def error_lines(curve: Sequence[Window], look: Look) -> list[go.Scatter]:
+    """Draw the output error against k: the largest, the median (thin) and the bound (dashed).
+
+    Args:
+        curve: The memory curve of one model.
+        look: How the model is drawn.
+
+    Returns:
+        The lines; an error of zero has no place on a logarithmic axis and leaves a gap.
+    """
+    largest = _line([(w.k, w.error_max or None) for w in curve], look)
+    thin = {"color": look.faint(0.7), "width": 1}
+    median = _line([(w.k, w.error_median or None) for w in curve], look, line=thin)
+    dashed = {"color": look.colour, "width": 1.6, "dash": "dash"}
+    bound = _line([(w.k, w.bound or None) for w in curve], look, line=dashed)
+    lines = [_marked(largest, look), median, bound]
+    for line, what in zip(lines, ("largest error", "median error", "bound"), strict=True):
+        line.hovertemplate = f"%{{fullData.name}}<br>k = %{{x}}, {what}: %{{y:.3g}}<extra></extra>"
+    return [line for line in lines if any(y is not None for y in line.y)]
+
+
+def ring(k: int, height: float | None, look: Look) -> go.Scatter:
+    """Draw the ring around the chosen window.
+
+    Args:
+        k: The number of inputs it sees.
+        height: Where on the vertical axis.
+        look: How its model is drawn.
+
+    Returns:
+        The ring.
+    """
+    return go.Scatter(
+        x=[k],
+        y=[height or None],
+        mode="markers",
+        marker={"symbol": "circle-open", "size": 17, "color": look.colour, "line": {"width": 3}},
+        name=f"chosen window, k = {k}",
+        hovertemplate=f"{look.name}, chosen k = {k}<br>%{{y:.4g}}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _line(
+    points: Sequence[tuple[float, float | None]], look: Look, showlegend: bool = False, **style: object
+) -> go.Scatter:
+    return go.Scatter(
+        x=[x for x, _ in points],
+        y=[y for _, y in points],
+        mode="lines",
+        name=look.name,
+        legendgroup=look.name,
+        showlegend=showlegend,
+        **style,
+    )
+
+
+def _marked(line: go.Scatter, look: Look) -> go.Scatter:
+    line.mode = "lines+markers"
+    line.line = {"color": look.colour, "width": 2.2}
+    line.marker = {"symbol": look.symbol, "size": 8, "color": look.colour}
+    line.hovertemplate = "%{fullData.name}<br>k = %{x}: %{y:.4g}<extra></extra>"
+    return line

@@ -1,0 +1,120 @@
+"""One line a model: what a study found, over its seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from unrecur.report.rows import Results, Row, Window, by_model, middle, section, value, values, windows
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a study found for one model.
+
+    Args:
+        model: Its name.
+        family: "recurrent", "feed-forward" or "floor".
+        parameters: How many it has (the median over seeds).
+        seeds: How many rows it has.
+        train: The mean over seeds of the metric on the training split.
+        valid: The same on the validation split.
+        test: The same on the test split.
+        spread: The sample standard deviation over seeds of the test metric; None for one seed.
+        train_rate: The median training throughput, in steps per second.
+        forward_rate: The median throughput over whole sequences, in steps per second.
+        step_seconds: The median time of one streaming step.
+        least_k: The least measured k within the tolerance, where known.
+    """
+
+    model: str
+    family: str
+    parameters: int | None
+    seeds: int
+    train: float | None
+    valid: float | None
+    test: float | None
+    spread: float | None
+    train_rate: float | None
+    forward_rate: float | None
+    step_seconds: float | None
+    least_k: int | None
+
+
+def summarise(results: Results) -> list[Summary]:
+    """Summarise a study, one line a model.
+
+    Args:
+        results: The results of a study.
+
+    Returns:
+        The lines, in the order the models first appear.
+    """
+    return [_summary(model, rows, results) for model, rows in by_model(results).items()]
+
+
+def tolerance(results: Results) -> float | None:
+    """Look up the relative loss of the metric that a truncation may cost.
+
+    Args:
+        results: The results of a study.
+
+    Returns:
+        The one the truncation used, else the one of the settings, else None.
+    """
+    used = value(results, "truncation", "tolerance")
+    return value(results, "settings", "tolerance") if used is None else used
+
+
+def least_k(
+    curve: Sequence[Window], full: float | None, tolerance: float | None, *, lower_is_better: bool
+) -> int | None:
+    """Find the least measured k from which on the metric stays within the tolerance.
+
+    Args:
+        curve: The memory curve, in order of k.
+        full: The metric without truncation.
+        tolerance: How much worse the metric may be, relative to the full one.
+        lower_is_better: Which way the metric points.
+
+    Returns:
+        The k; None where no measured k is within, or something is not known.
+    """
+    if full is None or tolerance is None:
+        return None
+    found = None
+    for window in reversed(curve):
+        if window.metric is None:
+            break
+        worse = window.metric - full if lower_is_better else full - window.metric
+        if worse > tolerance * abs(full):
+            break
+        found = window.k
+    return found
+
+
+def _summary(model: str, rows: Sequence[Row], results: Results) -> Summary:
+    tests = values(rows, "metric", "test")
+    parameters = middle(values(rows, "parameters"))
+    return Summary(
+        model=model,
+        family=str(rows[0].get("family") or ""),
+        parameters=None if parameters is None else round(parameters),
+        seeds=len(rows),
+        train=_mean(values(rows, "metric", "train")),
+        valid=_mean(values(rows, "metric", "valid")),
+        test=_mean(tests),
+        spread=stdev(tests) if len(tests) > 1 else None,
+        train_rate=middle(values(rows, "speed", "train_steps_per_second")),
+        forward_rate=middle(values(rows, "speed", "forward_steps_per_second")),
+        step_seconds=middle(values(rows, "speed", "step_seconds")),
+        least_k=least_k(
+            windows(rows),
+            middle(values(rows, "full_metric")),
+            tolerance(results),
+            lower_is_better=section(results, "task").get("lower_is_better", True),
+        ),
+    )
+
+
+def _mean(numbers: Sequence[float]) -> float | None:
+    return fmean(numbers) if numbers else None

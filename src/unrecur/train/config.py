@@ -1,0 +1,38 @@
+"""How a model is trained."""
+
+from dataclasses import dataclass
+
+from unrecur import _check
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings of a training run.
+
+    Attributes:
+        epochs: The largest number of passes over the training split.
+        batch_size: The number of sequences in a batch.
+        learning_rate: Adam's step size.
+        clip: The largest global norm of a gradient; longer ones are scaled to it.
+        patience: Stop after so many epochs without a better validation metric.
+        rate: Keep the model stable: after each step, project it to this contraction. None trains
+            it freely.
+
+    Raises:
+        InputError: A number is out of range.
+    """
+
+    epochs: int = 40
+    batch_size: int = 16
+    learning_rate: float = 4e-3
+    clip: float = 1.0
+    patience: int = 6
+    rate: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            _check.positive_integer(getattr(self, name), name)
+        for name in ("learning_rate", "clip"):
+            _check.positive(getattr(self, name), name)
+        if self.rate is not None:
+            _check.fraction(self.rate, "rate")

@@ -1,0 +1,100 @@
+"""The truncated model: y^k_t = f(h^k_t), h^k_t run from the zero state on the last k inputs."""
+
+import torch
+from jaxtyping import Float, Integer, Shaped
+from torch import Tensor
+
+from unrecur import _check
+from unrecur.core.field import Field
+from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.state import State, where, zero_padding
+
+
+class Window(AbstractSequenceModel):
+    """Run a model afresh on the last k inputs of every step: a feed-forward model of k inputs.
+
+    The weights are the model's own. Where fewer than k inputs have come, all of them are used, so
+    the first k outputs are the model's (Miller and Hardt 2019, section 3). Each output costs k
+    steps of the model. The state is the last k - 1 inputs and how many of them are real.
+
+    Args:
+        model: A causal model with a step form.
+        k: The length of the window, at least 1.
+
+    Raises:
+        InputError: k is no whole number of at least 1, or the model sees the future.
+
+    Example:
+        >>> import torch, unrecur
+        >>> model = unrecur.build("gru", in_features=3, out_features=2, hidden=8).eval()
+        >>> window = unrecur.truncate(model, k=4)
+        >>> window.receptive_field
+        Field(past=3, future=0)
+        >>> x = torch.randn(2, 20, 3)
+        >>> torch.allclose(window(x)[0][:, -1], model(x[:, -4:])[0][:, -1], atol=1e-6)
+        True
+    """
+
+    def __init__(self, model: AbstractSequenceModel, k: int) -> None:
+        super().__init__()
+        _check.positive_integer(k, "k")
+        if not model.receptive_field.causal:
+            raise _check.InputError("only a causal model can be truncated to its last k inputs.")
+        self.model = model
+        self.k = k
+        self.in_features = model.in_features
+        self.out_features = model.out_features
+        self.takes_tokens = model.takes_tokens
+
+    @property
+    def receptive_field(self) -> Field:
+        """The last k inputs, or fewer where the model sees fewer."""
+        return Field(past=min(self.k - 1, self.model.receptive_field.past))
+
+    def init_state(self, batch: int) -> State:
+        """Make an empty window."""
+        weight = next(self.model.parameters())
+        if self.takes_tokens:
+            inputs = torch.zeros(batch, self.k - 1, dtype=torch.long, device=weight.device)
+        else:
+            inputs = weight.new_zeros(batch, self.k - 1, self.in_features)
+        return inputs, torch.zeros(batch, dtype=torch.long, device=weight.device)
+
+    def forward(
+        self,
+        x: Shaped[Tensor, "B T ..."],
+        state: State | None = None,
+        lengths: Integer[Tensor, " B"] | None = None,
+    ) -> tuple[Float[Tensor, "B T E"], State]:
+        """Map a whole block, all its windows side by side; see `AbstractSequenceModel.forward`."""
+        batch, time = x.shape[:2]
+        inputs, known = self.init_state(batch) if state is None else state
+        seen = torch.cat([inputs, zero_padding(x, lengths)], 1)
+        # Window t starts at seen[t]; the first k - 1 - known columns of seen are no real inputs.
+        begin = torch.arange(time, device=x.device).repeat(batch)
+        blank = (self.k - 1 - known).repeat_interleave(time)
+        y, h = None, self.model.init_state(batch * time)
+        for offset in range(self.k):
+            x_t = seen[:, offset : offset + time].flatten(0, 1)
+            y, after = self.model.step(x_t, h)
+            h = where(begin + offset >= blank, after, h)
+        return y.unflatten(0, (batch, time)), self._slide(seen, known, time, lengths)
+
+    def _slide(self, seen: Tensor, known: Tensor, time: int, lengths: Tensor | None) -> State:
+        """Keep the last k - 1 inputs of each row, counted from its own end."""
+        if lengths is None:
+            return seen[:, time:], (known + time).clamp(max=self.k - 1)
+        _check.lengths(lengths, len(seen), time)
+        steps = lengths.to(seen.device)
+        columns = steps[:, None] + torch.arange(self.k - 1, device=seen.device)
+        index = columns.view(*columns.shape, *(1,) * (seen.dim() - 2)).expand(
+            -1, -1, *seen.shape[2:]
+        )
+        return seen.gather(1, index), (known + steps).clamp(max=self.k - 1)
+
+    def step(
+        self, x_t: Shaped[Tensor, "B ..."], state: State | None = None
+    ) -> tuple[Float[Tensor, "B E"], State]:
+        """Map one step, at the cost of k steps of the model; see `AbstractSequenceModel.step`."""
+        y, state = self(x_t[:, None], state)
+        return y[:, 0], state
