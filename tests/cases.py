@@ -10,6 +10,7 @@ from unrecur.layers.convolution import CausalConvolution
 from unrecur.layers.embedding import Embedding, readout
 from unrecur.layers.recurrent import Recurrent
 from unrecur.models.spec import Spec
+from unrecur.truncation.window import Window
 
 FEATURES = 3
 
@@ -36,6 +37,11 @@ LAYERS = {
     "parallel": lambda: Parallel(
         Recurrent([GRU(FEATURES, 2)]), CausalConvolution(FEATURES, 3, 4, 2)
     ),
+    "window": lambda: Window(Recurrent([LSTM(FEATURES, 4)]), 3),
+    "window-of-one": lambda: Window(Recurrent([GRU(FEATURES, 4)]), 1),
+    "window-of-a-stack": lambda: Window(
+        Serial(Recurrent([LSTM(FEATURES, 4), GRU(4, 3)]), readout(3, 2)), 6
+    ),
     "serial": lambda: Serial(
         CausalConvolution(FEATURES, 4, 3), CausalConvolution(4, 4, 2, 4), readout(4, 2)
     ),
@@ -43,6 +49,7 @@ LAYERS = {
 
 TOKEN_LAYERS = {
     "embedding": lambda: Embedding(6, 4),
+    "window-on-tokens": lambda: Window(Serial(Embedding(6, 4), Recurrent([LSTM(4, 3)])), 4),
     "embedding-lstm": lambda: Serial(Embedding(6, 4), Recurrent([LSTM(4, 3)])),
 }
 

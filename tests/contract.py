@@ -4,8 +4,8 @@ import math
 
 import safetensors.torch
 import torch
-from oracles import measured_field
 
+from oracles import measured_field
 from unrecur.core.equivalence import fold_steps
 from unrecur.core.state import leaves, map_state
 
@@ -46,7 +46,8 @@ def gradients(model, x, run):
     def weighted(v):
         return (v * torch.randn(v.shape, generator=generator, dtype=v.dtype)).sum()
 
-    loss = weighted(y) + sum(weighted(leaf) for leaf in leaves(state))
+    floats = [leaf for leaf in leaves(state) if leaf.is_floating_point()]
+    loss = weighted(y) + sum(weighted(leaf) for leaf in floats)
     wanted = [p for p in model.parameters() if p.requires_grad]
     wanted += [inputs] if x.is_floating_point() else []
     if not (loss.requires_grad and wanted):

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from cases import FEATURES, LAYERS, SPECS, TOKEN_LAYERS
-from contract import verify_contract
 from torch import nn
 
+from cases import FEATURES, LAYERS, SPECS, TOKEN_LAYERS
+from contract import verify_contract
 from unrecur.core.compose import Serial
 from unrecur.core.field import Field
 from unrecur.layers.convolution import CausalConvolution

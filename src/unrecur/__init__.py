@@ -11,6 +11,10 @@ from unrecur._version import __version__ as __version__
 if TYPE_CHECKING:
     from unrecur._check import CorruptFileError as CorruptFileError
     from unrecur._check import InputError as InputError
+    from unrecur.certificates.certificate import Certificate as Certificate
+    from unrecur.certificates.certificate import Evidence as Evidence
+    from unrecur.certificates.contraction import certify as certify
+    from unrecur.certificates.project import project_ as project_
     from unrecur.core.cell import AbstractCell as AbstractCell
     from unrecur.core.compose import Parallel as Parallel
     from unrecur.core.compose import Pointwise as Pointwise
@@ -24,10 +28,17 @@ if TYPE_CHECKING:
     from unrecur.models.spec import build as build
     from unrecur.models.spec import load_model as load_model
     from unrecur.models.spec import save_model as save_model
+    from unrecur.truncation.bound import output_bound as output_bound
+    from unrecur.truncation.bound import truncate as truncate
+    from unrecur.truncation.window import Window as Window
 
 _HOMES = {
     "CorruptFileError": "_check",
     "InputError": "_check",
+    "Certificate": "certificates.certificate",
+    "Evidence": "certificates.certificate",
+    "certify": "certificates.contraction",
+    "project_": "certificates.project",
     "AbstractCell": "core.cell",
     "Parallel": "core.compose",
     "Pointwise": "core.compose",
@@ -41,6 +52,9 @@ _HOMES = {
     "build": "models.spec",
     "load_model": "models.spec",
     "save_model": "models.spec",
+    "output_bound": "truncation.bound",
+    "truncate": "truncation.bound",
+    "Window": "truncation.window",
 }
 
 

@@ -171,7 +171,9 @@ def lengths(lengths: "Tensor", batch: int, time: int) -> None:
     if lengths.is_floating_point() or lengths.is_complex():
         raise TypeError(f"expected lengths as integers, got {lengths.dtype}.")
     if list(lengths.shape) != [batch]:
-        raise InputError(f"expected one length per row, shape [{batch}], got {list(lengths.shape)}.")
+        raise InputError(
+            f"expected one length per row, shape [{batch}], got {list(lengths.shape)}."
+        )
     if int(lengths.min()) < 1 or int(lengths.max()) > time:
         raise InputError(
             f"expected lengths between 1 and {time} (the padded length), got "

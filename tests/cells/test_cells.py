@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from cases import CELLS, FEATURES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from cases import CELLS, FEATURES
 from unrecur.cells import GRU, LSTM, Elman
 from unrecur.layers.recurrent import Recurrent
-from unrecur.parallel.sequential import sequential
+from unrecur.solvers.sequential import sequential
 
 TORCH = {
     "elman": (Elman, nn.RNN),

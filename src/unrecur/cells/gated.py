@@ -30,6 +30,8 @@ class AbstractTorchCell(AbstractCell):
         InputError: A size is below 1.
     """
 
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
     bias_ih_l0: Tensor | None
     bias_hh_l0: Tensor | None
 
@@ -47,7 +49,10 @@ class AbstractTorchCell(AbstractCell):
         self.input_size = input_size
         self.hidden_size = hidden_size
         rows = self.gates * hidden_size
-        shapes = {"weight_ih_l0": (rows, input_size), "weight_hh_l0": (rows, hidden_size)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih_l0": (rows, input_size),
+            "weight_hh_l0": (rows, hidden_size),
+        }
         if bias:
             shapes |= {"bias_ih_l0": (rows,), "bias_hh_l0": (rows,)}
         else:
@@ -65,7 +70,7 @@ class AbstractTorchCell(AbstractCell):
     @property
     def weights(self) -> list[Tensor]:
         """The weights in the order in which torch's fused kernels take them."""
-        biases = () if self.bias_ih_l0 is None else (self.bias_ih_l0, self.bias_hh_l0)
+        biases = [bias for bias in (self.bias_ih_l0, self.bias_hh_l0) if bias is not None]
         return [self.weight_ih_l0, self.weight_hh_l0, *biases]
 
     def from_input(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B GH"]:

@@ -44,11 +44,9 @@ class GRU(AbstractHiddenCell):
     def jacobian(
         self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]
     ) -> Float[Tensor, "*B S S"]:
-        """Give dh'/dh; see `AbstractCell.jacobian`.
-
-        With m = W'_n h + b'_n: diag(z) + diag((h-n) z(1-z)) W'_z
-        + diag((1-z)(1-n^2)) (diag(m r(1-r)) W'_r + diag(r) W'_n).
-        """
+        """Give dh'/dh; see `AbstractCell.jacobian`."""
+        # With m = W'_n h + b'_n: diag(z) + diag((h-n) z(1-z)) W'_z
+        # + diag((1-z)(1-n^2)) (diag(m r(1-r)) W'_r + diag(r) W'_n).
         r, z, n, m = self._gates(h, x)
         w_r, w_z, w_n = self.weight_hh_l0.chunk(3)
         slope = (1 - z) * (1 - n.square())

@@ -58,12 +58,10 @@ class LSTM(AbstractTorchCell):
     def jacobian(
         self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]
     ) -> Float[Tensor, "*B S S"]:
-        """Give d [c', h'] / d [c, h]; see `AbstractCell.jacobian`.
-
-        dc'/dc = diag(f), dc'/dh = diag(c f(1-f)) W_f + diag(g i(1-i)) W_i + diag(i (1-g^2)) W_g,
-        and, with s = o (1 - tanh(c')^2): dh'/dc = diag(s f),
-        dh'/dh = diag(s) dc'/dh + diag(tanh(c') o(1-o)) W_o.
-        """
+        """Give d [c', h'] / d [c, h]; see `AbstractCell.jacobian`."""
+        # dc'/dc = diag(f), dc'/dh = diag(c f(1-f)) W_f + diag(g i(1-i)) W_i + diag(i (1-g^2)) W_g,
+        # and, with s = o (1 - tanh(c')^2): dh'/dc = diag(s f),
+        # dh'/dh = diag(s) dc'/dh + diag(tanh(c') o(1-o)) W_o.
         cell, _ = h.chunk(2, -1)
         i, f, g, o = self._gates(h, x)
         w_i, w_f, w_g, w_o = self.weight_hh_l0.chunk(4)
@@ -74,7 +72,9 @@ class LSTM(AbstractTorchCell):
             + (g * i * (1 - i))[..., None] * w_i
             + (i * (1 - g.square()))[..., None] * w_g
         )
-        hidden_by_hidden = slope[..., None] * cell_by_hidden + (shown * o * (1 - o))[..., None] * w_o
+        hidden_by_hidden = (
+            slope[..., None] * cell_by_hidden + (shown * o * (1 - o))[..., None] * w_o
+        )
         by_cell = torch.cat([torch.diag_embed(f), torch.diag_embed(slope * f)], -2)
         by_hidden = torch.cat([cell_by_hidden, hidden_by_hidden], -2)
         return torch.cat([by_cell, by_hidden], -1)

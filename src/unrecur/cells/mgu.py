@@ -45,10 +45,9 @@ class MGU(AbstractHiddenCell):
     def jacobian(
         self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]
     ) -> Float[Tensor, "*B S S"]:
-        """Give dh'/dh; see `AbstractCell.jacobian`.
-
-        diag(1-f) + diag((n-h) f(1-f)) W'_f + diag(f (1-n^2)) W'_n (diag(f) + diag(h f(1-f)) W'_f).
-        """
+        """Give dh'/dh; see `AbstractCell.jacobian`."""
+        # diag(1-f) + diag((n-h) f(1-f)) W'_f
+        # + diag(f (1-n^2)) W'_n (diag(f) + diag(h f(1-f)) W'_f).
         f, n = self._gates(h, x)
         w_f, w_n = self.weight_hh_l0.chunk(2)
         gate_slope = f * (1 - f)

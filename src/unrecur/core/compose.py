@@ -1,5 +1,9 @@
 """Models made of models: in series, beside each other, around a shortcut, and step by step."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import cast
+
 import torch
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
@@ -66,13 +70,13 @@ class Serial(AbstractSequenceModel):
         super().__init__()
         if not models:
             raise _check.InputError("Serial needs at least one model, got none.")
-        for before, after in zip(models, models[1:], strict=False):
+        for before, after in pairwise(models):
             if before.out_features != after.in_features:
                 raise _check.InputError(
                     f"a model that gives {before.out_features} features is followed by one that "
                     f"reads {after.in_features}."
                 )
-        self.models = nn.ModuleList(models)
+        self.models = cast("Sequence[AbstractSequenceModel]", nn.ModuleList(models))
         self.in_features = models[0].in_features
         self.out_features = models[-1].out_features
         self.takes_tokens = models[0].takes_tokens
@@ -129,7 +133,7 @@ class Parallel(AbstractSequenceModel):
             raise _check.InputError(
                 f"Parallel needs at least one model, all reading the same features; got {widths}."
             )
-        self.models = nn.ModuleList(models)
+        self.models = cast("Sequence[AbstractSequenceModel]", nn.ModuleList(models))
         self.in_features = widths[0]
         self.takes_tokens = models[0].takes_tokens
         self.out_features = sum(model.out_features for model in models)

@@ -27,9 +27,7 @@ def music_task(name: str, title: str, rolls: dict[str, list[np.ndarray]]) -> Tas
     Returns:
         The task.
     """
-    frames = {
-        split: [torch.from_numpy(roll).float() for roll in rolls[split]] for split in SPLITS
-    }
+    frames = {split: [torch.from_numpy(roll).float() for roll in rolls[split]] for split in SPLITS}
     return Task(
         name=name,
         title=title,
@@ -80,4 +78,3 @@ def piano_roll_file(name: str, title: str, file: str, data_dir: Path | None = No
     if found is None:
         raise InputError(f"task '{name}' needs {file}; it is not in {data_dir}.")
     return music_task(name, title, read_mat(found))
-

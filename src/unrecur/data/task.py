@@ -126,7 +126,7 @@ class Task:
             order = torch.tensor([len(x) for x, _ in pairs]).argsort(stable=True)
         else:
             order = torch.randperm(len(pairs), generator=generator)
-        for index in order.split(size):
+        for index in torch.split(order, size):
             rows = [pairs[i] for i in index.tolist()]
             yield Batch(
                 pad_sequence([x for x, _ in rows], batch_first=True),
@@ -136,7 +136,9 @@ class Task:
             )
 
 
-def bernoulli_nll(scores: Float[Tensor, "*B E"], target: Float[Tensor, "*B E"]) -> Float[Tensor, "*B"]:
+def bernoulli_nll(
+    scores: Float[Tensor, "*B E"], target: Float[Tensor, "*B E"]
+) -> Float[Tensor, "*B"]:
     """Give the negative log-likelihood of frames of independent zeros and ones.
 
     -sum_j [target_j log p_j + (1 - target_j) log(1 - p_j)], p = sigmoid(scores), in nats.

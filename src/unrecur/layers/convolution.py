@@ -65,7 +65,8 @@ class CausalConvolution(AbstractSequenceModel):
 
     def init_state(self, batch: int) -> State:
         """Make the zeros that stand before the first input."""
-        return self.convolution.bias.new_zeros(batch, self.past, self.in_features)
+        weight = self.convolution.weight
+        return weight.new_zeros(batch, self.past, self.in_features)
 
     def forward(
         self,

@@ -1,9 +1,10 @@
 """The recurrent layer: a cell, or a stack of cells, run over time."""
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, cast
 
-import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -13,7 +14,7 @@ from unrecur.core.cell import AbstractCell
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, zero_padding
-from unrecur.parallel.sequential import sequential
+from unrecur.solvers.sequential import sequential
 
 
 class Recurrent(AbstractSequenceModel):
@@ -46,13 +47,13 @@ class Recurrent(AbstractSequenceModel):
         _check.fraction(dropout, "dropout")
         if not cells:
             raise _check.InputError("a recurrent layer needs at least one cell, got none.")
-        for below, above in zip(cells, cells[1:], strict=False):
+        for below, above in pairwise(cells):
             if above.input_size != below.hidden_size:
                 raise _check.InputError(
                     f"a cell of {below.hidden_size} units is followed by one that reads "
                     f"{above.input_size} features."
                 )
-        self.cells = nn.ModuleList(cells)
+        self.cells = cast("Sequence[AbstractCell]", nn.ModuleList(cells))
         self.dropout = nn.Dropout(dropout)
         self.in_features = cells[0].input_size
         self.out_features = cells[-1].hidden_size
@@ -98,9 +99,7 @@ class Recurrent(AbstractSequenceModel):
         return x_t, tuple(after)
 
 
-def _run(
-    cell: AbstractCell, x: Tensor, h: Tensor, lengths: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _run(cell: AbstractCell, x: Tensor, h: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
     """Run one cell over a block: by the fused kernel if there is one, else step by step."""
     result = cell.fused(x, h) if lengths is None else _run_packed(cell, x, h, lengths)
     if result is None:

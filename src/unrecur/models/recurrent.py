@@ -1,5 +1,7 @@
 """The recurrent model: a stack of cells under a linear readout."""
 
+from itertools import pairwise
+
 from torch import nn
 
 from unrecur import _check
@@ -37,7 +39,7 @@ def recurrent(
     make = CELLS[_check.known_name(cell, CELLS, "cell")]
     _check.positive_integer(layers, "layers")
     widths = [in_features] + [hidden] * layers
-    cells = [make(below, above) for below, above in zip(widths, widths[1:], strict=False)]
+    cells = [make(below, above) for below, above in pairwise(widths)]
     return Serial(
         Recurrent(cells, dropout),
         Pointwise(nn.Dropout(dropout), hidden),

@@ -96,6 +96,7 @@ def load_model(path: str | Path) -> tuple[Spec, AbstractSequenceModel]:
         The spec and the model, in evaluation mode.
 
     Raises:
+        FileNotFoundError: There is no such file.
         CorruptFileError: The file is no whole safetensors file of ours, or its weights do not
             belong to its spec or are not finite.
     """

@@ -74,4 +74,4 @@ def _draw_small(branch: Serial, shortcut: Pointwise | None) -> None:
             weight = model.convolution.weight
             model.convolution.weight = torch.nn.init.normal_(torch.empty_like(weight), std=0.01)
     if shortcut is not None:
-        nn.init.normal_(shortcut.module.weight, std=0.01)
+        nn.init.normal_(shortcut.module.get_parameter("weight"), std=0.01)

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 
 from unrecur._check import InputError
-from unrecur.certify.project import project_
+from unrecur.certificates.project import project_
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.task import Batch, Task
 from unrecur.models.spec import Spec
@@ -107,7 +107,8 @@ class _Run:
         optimizer = torch.optim.Adam(self.bare.parameters(), lr=config.learning_rate)
         self.model, self.optimizer = self.fabric.setup(self.bare, optimizer)
         self._project()
-        self.progress, self.best = Progress(), {}
+        self.progress = Progress()
+        self.best: dict[str, torch.Tensor] = {}
         if checkpoint is not None and checkpoint.exists():
             self.progress, self.best = load_checkpoint(
                 checkpoint, self.identity, self.bare, optimizer
@@ -135,9 +136,7 @@ class _Run:
         # The order depends on seed and epoch alone, so that a resumed epoch meets the same batches.
         order = torch.Generator().manual_seed(1_000_003 * self.seed + progress.epoch)
         self.model.train()
-        for number, batch in enumerate(
-            self.task.batches("train", self.config.batch_size, order)
-        ):
+        for number, batch in enumerate(self.task.batches("train", self.config.batch_size, order)):
             if number < progress.batch:
                 continue
             self._batch(batch)

@@ -39,7 +39,7 @@ class Box:
         return weight.clamp(min=0) @ self.high + weight.clamp(max=0) @ self.low
 
 
-def input_box(given: Any, features: int) -> Box:
+def read_box(given: Any, features: int) -> Box:
     """Read a box of inputs in any of the forms a user may give it.
 
     Args:
@@ -53,6 +53,8 @@ def input_box(given: Any, features: int) -> Box:
     Raises:
         InputError: It is none of these, is not finite, or low > high somewhere.
     """
+    low: Any
+    high: Any
     if isinstance(given, Box):
         low, high = given.low, given.high
     elif isinstance(given, (int, float)):
@@ -66,8 +68,10 @@ def input_box(given: Any, features: int) -> Box:
     ends = [torch.as_tensor(end, dtype=torch.float64).cpu() for end in (low, high)]
     if any(end.dim() > 1 or (end.dim() == 1 and len(end) != features) for end in ends):
         shapes = [list(end.shape) for end in ends]
-        raise InputError(f"input_box needs numbers or vectors of {features} features, got {shapes}.")
-    low, high = (end.expand(features) for end in ends)
-    if not (low.isfinite().all() and high.isfinite().all() and (low <= high).all()):
+        raise InputError(
+            f"input_box needs numbers or vectors of {features} features, got {shapes}."
+        )
+    least, largest = (end.expand(features) for end in ends)
+    if not (least.isfinite().all() and largest.isfinite().all() and (least <= largest).all()):
         raise InputError("input_box must be finite with low <= high in every feature.")
-    return Box(low, high)
+    return Box(least, largest)

@@ -73,7 +73,7 @@ class Window(AbstractSequenceModel):
         # Window t starts at seen[t]; the first k - 1 - known columns of seen are no real inputs.
         begin = torch.arange(time, device=x.device).repeat(batch)
         blank = (self.k - 1 - known).repeat_interleave(time)
-        y, h = None, self.model.init_state(batch * time)
+        y, h = x.new_empty(0), self.model.init_state(batch * time)
         for offset in range(self.k):
             x_t = seen[:, offset : offset + time].flatten(0, 1)
             y, after = self.model.step(x_t, h)

@@ -5,12 +5,12 @@ from typing import Any
 from torch import nn
 
 from unrecur._check import InputError
-from unrecur.certify.certificate import Certificate, Evidence
-from unrecur.certify.contraction import SLACK, certify
-from unrecur.certify.rounding import rounding_of
+from unrecur.certificates.certificate import Certificate, Evidence
+from unrecur.certificates.contraction import SLACK, certify
+from unrecur.certificates.rounding import rounding_of
 from unrecur.core.compose import Serial
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.truncate.window import Window
+from unrecur.truncation.window import Window
 
 LONGEST = 2**20  # a window no model is unrolled over
 
@@ -52,7 +52,7 @@ def truncate(
     eps: float | None = None,
     input_box: Any = None,
 ) -> Window:
-    """Truncate a model to its last k inputs, or to the least k that is proved to err by at most eps.
+    """Truncate a model to its last k inputs, or to the least k proved to err by at most eps.
 
     Args:
         model: A causal model with a step form.
@@ -75,12 +75,14 @@ def truncate(
         >>> unrecur.truncate(model, eps=1e-2, input_box=(0, 1)).k < 60
         True
     """
-    if (k is None) == (eps is None):
-        raise InputError("give either k (a window) or eps (an error), not both and not neither.")
-    if k is not None:
+    if k is not None and eps is None:
         return Window(model, k)
+    if k is not None or eps is None:
+        raise InputError("give either k (a window) or eps (an error), not both and not neither.")
     if input_box is None:
-        raise InputError("eps needs input_box, the inputs it shall hold for: (low, high) or a number.")
+        raise InputError(
+            "eps needs input_box, the inputs it shall hold for: (low, high) or a number."
+        )
     certificate = certify(model, input_box)
     return Window(model, least_window(model, certificate, eps))
 

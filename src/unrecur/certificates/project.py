@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from unrecur import _check
 from unrecur.cells import LSTM, Elman
-from unrecur.certify.box import input_box
-from unrecur.certify.contraction import LSTMBounds
+from unrecur.certificates.box import read_box
+from unrecur.certificates.contraction import LSTMBounds
 from unrecur.core.compose import Serial
 from unrecur.layers.recurrent import Recurrent
 
@@ -22,7 +22,7 @@ FORGET_SHARE = 0.8
 
 
 @singledispatch
-def project_(module: nn.Module, box: Any, rate: float = 0.95) -> None:
+def project_(module: nn.Module, input_box: Any, rate: float = 0.95) -> None:
     """Change the weights in place, as little as the rule allows, so that `certify` proves the rate.
 
     Calling it after each step of an optimizer is projected gradient descent (Miller and Hardt
@@ -30,7 +30,7 @@ def project_(module: nn.Module, box: Any, rate: float = 0.95) -> None:
 
     Args:
         module: An `Elman` or `LSTM` cell, a recurrent layer of one such cell, or a model on it.
-        box: The inputs the proof shall hold for; see `certify`.
+        input_box: The inputs the proof shall hold for; see `certify`.
         rate: The contraction to reach, above 0 and below 1.
 
     Raises:
@@ -39,7 +39,7 @@ def project_(module: nn.Module, box: Any, rate: float = 0.95) -> None:
     Example:
         >>> import torch
         >>> from unrecur.cells import LSTM
-        >>> from unrecur.certify.contraction import certify
+        >>> from unrecur.certificates.contraction import certify
         >>> cell = LSTM(3, 8)
         >>> certify(cell, 1.0).evidence.name
         'UNKNOWN'
@@ -54,23 +54,23 @@ def project_(module: nn.Module, box: Any, rate: float = 0.95) -> None:
 
 
 @project_.register
-def _(module: Serial, box: Any, rate: float = 0.95) -> None:
-    project_(module.models[0], box, rate)
+def _(module: Serial, input_box: Any, rate: float = 0.95) -> None:
+    project_(module.models[0], input_box, rate)
 
 
 @project_.register
-def _(module: Recurrent, box: Any, rate: float = 0.95) -> None:
+def _(module: Recurrent, input_box: Any, rate: float = 0.95) -> None:
     if len(module.cells) > 1:
         raise _check.InputError(
             f"there is no projection for a stack of {len(module.cells)} recurrent layers, only for "
             "one layer."
         )
-    project_(module.cells[0], box, rate)
+    project_(module.cells[0], input_box, rate)
 
 
 @project_.register
 @torch.no_grad()
-def _(cell: Elman, box: Any, rate: float = 0.95) -> None:
+def _(cell: Elman, input_box: Any, rate: float = 0.95) -> None:
     """Clip the singular values of the recurrent weights: the nearest matrix in Frobenius norm."""
     allowed = _allowed(rate)
     u, values, v = torch.linalg.svd(cell.weight_hh_l0.double())
@@ -81,17 +81,25 @@ def _(cell: Elman, box: Any, rate: float = 0.95) -> None:
 
 @project_.register
 @torch.no_grad()
-def _(cell: LSTM, box: Any, rate: float = 0.95) -> None:
+def _(cell: LSTM, input_box: Any, rate: float = 0.95) -> None:
     """Lower forget biases to their share, then project each unit's recurrent rows.
 
     Given the forget gate phi_j, the sum condition bounds a weighted l1 norm of unit j's rows of
     all four gates by rate - phi_j; the rows are moved to the nearest point of that ball. Shorter
     rows only lower phi_j, so the condition holds afterwards.
+
+    Args:
+        cell: The cell.
+        input_box: The inputs.
+        rate: The contraction to reach.
+
+    Raises:
+        InputError: The cell has no biases.
     """
     allowed = _allowed(rate)
     if cell.bias_hh_l0 is None:
         raise _check.InputError("an LSTM without biases cannot lower its forget gates; use biases.")
-    inputs = input_box(box, cell.input_size)
+    inputs = read_box(input_box, cell.input_size)
     device, dtype = cell.weight_hh_l0.device, cell.weight_hh_l0.dtype
     cap = torch.logit(torch.tensor(FORGET_SHARE * allowed, dtype=torch.float64))
     excess = (torch.logit(LSTMBounds(cell, inputs).forget, eps=1e-15) - cap).clamp(min=0)
@@ -105,7 +113,9 @@ def _(cell: LSTM, box: Any, rate: float = 0.95) -> None:
     scale = torch.stack(weights, 1)[..., None].expand(-1, -1, hidden)
     radius = (allowed - bounds.forget).clamp(min=0)
     near = project_l1(rows.flatten(1), scale.flatten(1), radius)
-    cell.weight_hh_l0.copy_(near.view(hidden, 4, hidden).transpose(0, 1).reshape(4 * hidden, hidden))
+    cell.weight_hh_l0.copy_(
+        near.view(hidden, 4, hidden).transpose(0, 1).reshape(4 * hidden, hidden)
+    )
 
 
 def _allowed(rate: float) -> float:

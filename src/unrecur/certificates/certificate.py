@@ -99,7 +99,12 @@ class Certificate:
             return None
         # bound(k) = floor + rate^k (start - floor) falls to eps at the logarithm below; the loops
         # settle what its rounding leaves open.
-        k = max(0, math.ceil(math.log((eps - floor) / (self.start - floor), self.rate)) if self.rate else 1)
+        k = max(
+            0,
+            math.ceil(math.log((eps - floor) / (self.start - floor), self.rate))
+            if self.rate
+            else 1,
+        )
         while self.bound(k) > eps:
             k += 1
         while k > 0 and self.bound(k - 1) <= eps:

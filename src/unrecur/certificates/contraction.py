@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from unrecur import _check
 from unrecur.cells import LSTM, Elman
 from unrecur.cells.gated import AbstractTorchCell
-from unrecur.certify.box import Box, input_box
-from unrecur.certify.certificate import Certificate, Evidence, unknown
-from unrecur.certify.rounding import ASSUMPTION, Rounding, rounding_of
+from unrecur.certificates.box import Box, read_box
+from unrecur.certificates.certificate import Certificate, Evidence, unknown
+from unrecur.certificates.rounding import ASSUMPTION, Rounding, rounding_of
 from unrecur.core.compose import Pointwise, Serial
 from unrecur.layers.recurrent import Recurrent
 
@@ -24,7 +24,7 @@ SECOND_ORDER = 1.01  # covers products of two rounding errors
 
 
 @singledispatch
-def certify(module: nn.Module, box: Any) -> Certificate:
+def certify(module: nn.Module, input_box: Any) -> Certificate:
     """Prove, from the weights alone, how fast a recurrence forgets; or say that nothing is known.
 
     The statement is about the state of the recurrent layer, for every sequence of inputs in the
@@ -32,8 +32,8 @@ def certify(module: nn.Module, box: Any) -> Certificate:
 
     Args:
         module: A cell, a recurrent layer, or a model with one recurrent layer at its bottom.
-        box: The inputs it holds for: a number B for |x| <= B, or a pair (low, high) of numbers or
-            of one number for each feature.
+        input_box: The inputs it holds for: a number B for |x| <= B, or a pair (low, high) of
+            numbers or of one number for each feature.
 
     Returns:
         A `PROVED` certificate, or an `UNKNOWN` one with the reasons.
@@ -45,8 +45,7 @@ def certify(module: nn.Module, box: Any) -> Certificate:
         >>> import torch
         >>> from unrecur.cells import Elman
         >>> cell = Elman(1, 2)
-        >>> _ = cell.load_state_dict({"weight_ih_l0": torch.ones(2, 1), "bias_ih_l0": torch.zeros(2),
-        ...     "weight_hh_l0": torch.tensor([[0.3, 0.4], [-0.4, 0.3]]), "bias_hh_l0": torch.zeros(2)})
+        >>> _ = cell.weight_hh_l0.data.copy_(torch.tensor([[0.3, 0.4], [-0.4, 0.3]]))
         >>> certificate = certify(cell, 1.0)
         >>> certificate.evidence.name, round(certificate.rate, 6)
         ('PROVED', 0.5)
@@ -55,24 +54,32 @@ def certify(module: nn.Module, box: Any) -> Certificate:
 
 
 @certify.register
-def _(module: Recurrent, box: Any) -> Certificate:
+def _(module: Recurrent, input_box: Any) -> Certificate:
     if len(module.cells) > 1:
         return unknown(f"there is no rule for a stack of {len(module.cells)} recurrent layers")
-    return certify(module.cells[0], box)
+    return certify(module.cells[0], input_box)
 
 
 @certify.register
-def _(module: Serial, box: Any) -> Certificate:
+def _(module: Serial, input_box: Any) -> Certificate:
     first, *rest = module.models
     if not all(isinstance(model, Pointwise) for model in rest):
         return unknown("there is no rule for a model with memory above its first layer")
-    return certify(first, box)
+    return certify(first, input_box)
 
 
 @certify.register
-def _(cell: Elman, box: Any) -> Certificate:
-    """Spectral norm: |h' - g'| <= L |W_h (h - g)| <= |W_h|_2 |h - g|, the slope L of rho being 1."""
-    box = input_box(box, cell.input_size)
+def _(cell: Elman, input_box: Any) -> Certificate:
+    """Spectral norm: |h' - g'| <= |W_h (h - g)| <= |W_h|_2 |h - g|, as no rho is steeper than 1.
+
+    Args:
+        cell: The cell.
+        input_box: The inputs.
+
+    Returns:
+        The certificate, in the 2-norm.
+    """
+    box = read_box(input_box, cell.input_size)
     w_x, w_h, _ = _weights(cell)
     rate = float(torch.linalg.matrix_norm(w_h, 2)) * SLACK
     arithmetic = rounding_of(cell.weight_hh_l0.dtype)
@@ -101,7 +108,7 @@ def _(cell: Elman, box: Any) -> Certificate:
 
 
 @certify.register
-def _(cell: LSTM, box: Any) -> Certificate:
+def _(cell: LSTM, input_box: Any) -> Certificate:
     """Sup norm: the sum condition, unit by unit, over the reachable box |c| <= cbar, |h| <= 1.
 
     With phi_j the largest forget gate of unit j and cbar_j = 1 / (1 - phi_j),
@@ -113,8 +120,15 @@ def _(cell: LSTM, box: Any) -> Certificate:
     one step contracts by the largest over j of
     phi_j + (cbar_j |W_f|_j + |W_i|_j + |W_o|_j) / 4 + |W_g|_j. Derived in docs/theory.md from
     Miller and Hardt 2019, section 4.2, whose separate conditions imply it.
+
+    Args:
+        cell: The cell.
+        input_box: The inputs.
+
+    Returns:
+        The certificate, in the sup norm.
     """
-    bounds = LSTMBounds(cell, input_box(box, cell.input_size))
+    bounds = LSTMBounds(cell, read_box(input_box, cell.input_size))
     if not bounds.bounded:
         return unknown("a forget gate can reach 1 on this input box: the cell state is unbounded")
     rate = float(bounds.rates.max()) * SLACK
@@ -135,7 +149,7 @@ class LSTMBounds:
     """What an LSTM's gates and states can reach on a box of inputs, float32's rounding included.
 
     Attributes:
-        box: The inputs.
+        input_box: The inputs.
         hidden: The largest |h|.
         forget: The largest forget gate phi of each unit.
         cell: The largest |c| of each unit; meaningless unless `bounded`.
