@@ -11,6 +11,7 @@ from unrecur._version import __version__ as __version__
 if TYPE_CHECKING:
     from unrecur._check import CorruptFileError as CorruptFileError
     from unrecur._check import InputError as InputError
+    from unrecur.audits.memory import memory_curve as memory_curve
     from unrecur.certificates.certificate import Certificate as Certificate
     from unrecur.certificates.certificate import Evidence as Evidence
     from unrecur.certificates.contraction import certify as certify
@@ -23,11 +24,17 @@ if TYPE_CHECKING:
     from unrecur.core.equivalence import check_equivalence as check_equivalence
     from unrecur.core.field import Field as Field
     from unrecur.core.model import AbstractSequenceModel as AbstractSequenceModel
+    from unrecur.data.task import Task as Task
+    from unrecur.data.tasks import load_task as load_task
     from unrecur.layers.recurrent import Recurrent as Recurrent
     from unrecur.models.spec import Spec as Spec
     from unrecur.models.spec import build as build
     from unrecur.models.spec import load_model as load_model
     from unrecur.models.spec import save_model as save_model
+    from unrecur.studies.config import StudyConfig as StudyConfig
+    from unrecur.studies.study import study as study
+    from unrecur.train.config import TrainConfig as TrainConfig
+    from unrecur.train.evaluate import evaluate as evaluate
     from unrecur.truncation.bound import output_bound as output_bound
     from unrecur.truncation.bound import truncate as truncate
     from unrecur.truncation.window import Window as Window
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CorruptFileError": "_check",
     "InputError": "_check",
+    "memory_curve": "audits.memory",
     "Certificate": "certificates.certificate",
     "Evidence": "certificates.certificate",
     "certify": "certificates.contraction",
@@ -47,11 +55,17 @@ _HOMES = {
     "check_equivalence": "core.equivalence",
     "Field": "core.field",
     "AbstractSequenceModel": "core.model",
+    "Task": "data.task",
+    "load_task": "data.tasks",
     "Recurrent": "layers.recurrent",
     "Spec": "models.spec",
     "build": "models.spec",
     "load_model": "models.spec",
     "save_model": "models.spec",
+    "StudyConfig": "studies.config",
+    "study": "studies.study",
+    "TrainConfig": "train.config",
+    "evaluate": "train.evaluate",
     "output_bound": "truncation.bound",
     "truncate": "truncation.bound",
     "Window": "truncation.window",

@@ -17,6 +17,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         OSError: No permission, a full disk, ...; the old content stays and nothing is left behind.
     """
     data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

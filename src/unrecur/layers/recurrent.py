@@ -57,7 +57,7 @@ class Recurrent(AbstractSequenceModel):
         self.dropout = nn.Dropout(dropout)
         self.in_features = cells[0].input_size
         self.out_features = cells[-1].hidden_size
-        self.register_load_state_dict_pre_hook(_rename_torch_layers)
+        self.register_load_state_dict_pre_hook(_rename_torch_layers)  # type: ignore[no-untyped-call]
 
     @property
     def receptive_field(self) -> Field:

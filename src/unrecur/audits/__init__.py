@@ -1,0 +1,1 @@
+"""Audits: what a trained model remembers, measured."""

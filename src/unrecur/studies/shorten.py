@@ -1,0 +1,92 @@
+"""The least window: how few of the last inputs a trained recurrent model needs."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unrecur.audits.memory import MemoryPoint, memory_point, windows_of
+from unrecur.certificates.contraction import certify
+from unrecur.core.model import AbstractSequenceModel
+from unrecur.data.task import Batch, Split, Task
+from unrecur.train.evaluate import EVALUATION_BATCH
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A model's outputs on a split, ready to be compared with those of its windows.
+
+    Attributes:
+        model: The model.
+        task: The task.
+        batches: The sequences of the split.
+        full: The model's outputs on them.
+    """
+
+    model: AbstractSequenceModel
+    task: Task
+    batches: list[Batch]
+    full: list[Tensor]
+
+    def point(self, k: int) -> MemoryPoint:
+        """Measure the model on windows of k inputs.
+
+        Args:
+            k: The length of the window.
+
+        Returns:
+            The point, with the bound of the model's certificate.
+        """
+        certificate = certify(self.model, self.task.input_box)
+        return memory_point(self.model, self.task, self.batches, self.full, k, certificate)
+
+
+@torch.no_grad()
+def sight(model: AbstractSequenceModel, task: Task, split: Split) -> Sight:
+    """Run a model over a split.
+
+    Args:
+        model: The model, in evaluation mode.
+        task: The task.
+        split: The split.
+
+    Returns:
+        The model with its outputs.
+    """
+    device = next(model.parameters()).device
+    batches = list(task.batches(split, EVALUATION_BATCH))
+    return Sight(model, task, batches, [model(batch.x.to(device))[0] for batch in batches])
+
+
+def least_window(
+    models: list[AbstractSequenceModel], task: Task, full: float, tolerance: float
+) -> int:
+    """Find the least window that costs a model at most a part of its validation metric.
+
+    One window for all seeds of a model, judged by the mean of their metrics. Powers of 2 are tried
+    from below, then the gap under the first that is good enough is halved until it is closed.
+
+    Args:
+        models: The same model with several seeds.
+        task: The task.
+        full: The mean of their validation metrics.
+        tolerance: The part.
+
+    Returns:
+        The window.
+    """
+    sights = [sight(model, task, "valid") for model in models]
+
+    def good(k: int) -> bool:
+        metrics = [one.point(k).scores.metric for one in sights]
+        return sum(metrics) / len(metrics) <= (1 + tolerance) * full
+
+    longest = max(len(x) for x, _ in task.splits["valid"])
+    # The last window holds every sequence whole: it is good up to rounding, and taken untried.
+    *tried, high = windows_of(longest)
+    high = next((k for k in tried if good(k)), high)
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if good(middle) else (middle, high)
+    return high

@@ -1,0 +1,82 @@
+"""How fast a model is: in training, over whole sequences, and one step at a time."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+from unrecur.core.equivalence import check_equivalence
+from unrecur.core.model import AbstractSequenceModel
+from unrecur.data.task import Task
+from unrecur.train.evaluate import batch_losses
+
+SECONDS = 0.25  # spent on each speed
+STREAMED = 64  # steps in a stream
+
+
+def measure_speed(model: AbstractSequenceModel, task: Task, batch_size: int) -> dict[str, float]:
+    """Measure a model's speeds on the sequences of middle length of a task.
+
+    Args:
+        model: The model, in evaluation mode, and left so.
+        task: The task.
+        batch_size: The number of sequences in a training batch.
+
+    Returns:
+        Sequence steps per second of training (forward, backward) and of evaluation (forward) on
+        batches; the seconds of one streaming step of one sequence; and step_error, the largest
+        difference between what the stream and the block gave.
+    """
+    device = next(model.parameters()).device
+    batches = list(task.batches("train", batch_size))
+    batch = batches[len(batches) // 2]
+    x = batch.x.to(device)
+    steps = int(batch.lengths.sum())
+    trained = any(parameter.requires_grad for parameter in model.parameters())
+
+    def train() -> None:
+        model.zero_grad()
+        batch_losses(task, model(x)[0], batch).sum().backward()
+
+    @torch.no_grad()
+    def forward() -> None:
+        model(x)
+
+    stream = x[:1, :STREAMED]
+
+    @torch.no_grad()
+    def step() -> None:
+        state = model.init_state(1)
+        for x_t in stream.unbind(1):
+            _, state = model.step(x_t, state)
+
+    speeds = {"forward_steps_per_second": steps / _seconds(forward, device)}
+    speeds["step_seconds"] = _seconds(step, device) / stream.shape[1]
+    speeds["step_error"] = check_equivalence(model, stream).largest
+    if trained:
+        model.train()
+        speeds["train_steps_per_second"] = steps / _seconds(train, device)
+        model.zero_grad()
+        model.eval()
+    return speeds
+
+
+def _seconds(run: Callable[[], None], device: torch.device) -> float:
+    """Time a call: the median of as many as fit into the time, at least three."""
+    run()
+    times: list[float] = []
+    end = time.perf_counter() + SECONDS
+    while len(times) < 3 or time.perf_counter() < end:
+        _wait(device)
+        start = time.perf_counter()
+        run()
+        _wait(device)
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def _wait(device: torch.device) -> None:
+    """Let a GPU finish what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,233 @@
+"""The study: all trials of a task, then the least window and the verdict."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import unrecur
+from unrecur._check import CorruptFileError
+from unrecur._files import write_atomic
+from unrecur.data.task import SPLITS, Task
+from unrecur.data.tasks import load_task
+from unrecur.models.spec import Spec, load_model
+from unrecur.studies.budget import matched
+from unrecur.studies.config import StudyConfig
+from unrecur.studies.environment import environment
+from unrecur.studies.listener import Listener
+from unrecur.studies.recipes import RECIPES, Recipe
+from unrecur.studies.shorten import least_window, sight
+from unrecur.studies.store import Store, locked
+from unrecur.studies.trial import model_file, run_trial
+from unrecur.studies.verdict import decide
+from unrecur.train.config import TrainConfig
+from unrecur.train.loop import fabric_on
+
+Row = dict[str, Any]
+
+
+def study(
+    task: Task | str,
+    out: str | Path,
+    config: StudyConfig | None = None,
+    recipes: Mapping[str, Recipe] | None = None,
+    listener: Listener | None = None,
+    command: str = "",
+) -> dict[str, Any]:
+    """Compare recurrent and feed-forward models on a task at a matched budget, and give a verdict.
+
+    Finished trials are kept in the folder; the same call goes on where the last one ended, however
+    it ended, and gives the same results as one that was not interrupted (times aside).
+
+    Args:
+        task: The task, or the name of one whose data come with the package.
+        out: The study's folder.
+        config: The settings; the default ones where left out.
+        recipes: What is compared, at least one recurrent and one feed-forward recipe; where left
+            out, `RECIPES`, with the floors that the task can be predicted by.
+        listener: Hears how it goes.
+        command: What to type to do it again, for the report.
+
+    Returns:
+        The results, as `results.json` in the folder has them: JSON values; see docs/study.md.
+
+    Raises:
+        InputError: The folder holds another study or is in use, or a setting is out of range.
+        CorruptFileError: A file of the study is damaged.
+        OSError: The folder cannot be written.
+
+    Example:
+        >>> import tempfile, unrecur
+        >>> from unrecur.studies.config import SMOKE
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     results = unrecur.study("chorales", folder, SMOKE)
+        >>> results["verdict"]["answer"] in ("needed", "not needed", "undecided")
+        True
+    """
+    task = load_task(task) if isinstance(task, str) else task
+    config, listener, folder = config or StudyConfig(), listener or Listener(), Path(out)
+    fabric_on(config.device)
+    chosen = dict(recipes or _recipes_for(task))
+    plan = {name: _plan(task, recipe, config) for name, recipe in chosen.items()}
+    start = time.monotonic()
+    with locked(folder):
+        store = Store(folder, _identity(task, config, plan))
+        done = {(row["model"], row["seed"]): row for row in store.rows()}
+        trials = [
+            (name, seed)
+            for seed in range(config.seeds)
+            for name, recipe in chosen.items()
+            if recipe.kind != "floor" or seed == 0
+        ]
+        listener.start(len(trials), sum(trial in done for trial in trials))
+        for name, seed in trials:
+            if (name, seed) not in done:
+                spec, training = plan[name]
+                row = run_trial(
+                    task, name, chosen[name], spec, training, seed, config, folder, listener
+                )
+                store.add(row, list(chosen))
+                done[name, seed] = row
+        rows = [done[trial] for trial in trials]
+        listener.stage("least window and verdict")
+        results = {
+            "version": unrecur.__version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": command,
+            "seconds": time.monotonic() - start,
+            "task": _describe(task),
+            "settings": asdict(config),
+            **_conclude(task, rows, config, folder),
+            "rows": rows,
+            "environment": environment(config.device),
+        }
+        write_atomic(folder / "results.json", json.dumps(results, indent=1))
+    return results
+
+
+def _recipes_for(task: Task) -> dict[str, Recipe]:
+    """Take the recipes whose floors fit the task."""
+    return {
+        name: recipe
+        for name, recipe in RECIPES.items()
+        if recipe.kind != "floor" or name in task.floors
+    }
+
+
+def _plan(task: Task, recipe: Recipe, config: StudyConfig) -> tuple[Spec, TrainConfig]:
+    """Settle a recipe's width and training."""
+    training = recipe.training
+    if config.epochs is not None:
+        training = replace(training, epochs=config.epochs)
+    options = {"in_features": task.in_features, **recipe.options}
+    if recipe.kind == "floor":
+        return Spec(recipe.model, options), training
+    options["out_features"] = task.out_features
+    return matched(recipe.model, options, config.parameters), training
+
+
+def _identity(
+    task: Task, config: StudyConfig, plan: Mapping[str, tuple[Spec, TrainConfig]]
+) -> dict[str, Any]:
+    """Say what makes two studies the same; more seeds may be added to one."""
+    settings = {key: value for key, value in asdict(config).items() if key != "seeds"}
+    return {
+        "task": task.name,
+        "version": unrecur.__version__,
+        **settings,
+        "models": {
+            name: [asdict(spec), asdict(training)] for name, (spec, training) in plan.items()
+        },
+        "data": dict(task.hashes),
+    }
+
+
+def _describe(task: Task) -> dict[str, Any]:
+    """Describe the task as JSON values."""
+    return {
+        "name": task.name,
+        "title": task.title,
+        "metric": task.metric,
+        "unit": task.unit,
+        "lower_is_better": True,
+        "chance_level": task.chance_level,
+        "splits": {
+            split: {
+                "sequences": len(task.splits[split]),
+                "steps": task.steps(split),
+                "hash": task.hashes.get(split),
+            }
+            for split in SPLITS
+        },
+    }
+
+
+def _conclude(task: Task, rows: list[Row], config: StudyConfig, folder: Path) -> dict[str, Any]:
+    """Truncate the best recurrent model and decide."""
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        by_name.setdefault(row["model"], []).append(row)
+    recurrent = {name: found for name, found in by_name.items() if _kind(found) == "recurrent"}
+    # All choices are made on the validation split; the test split is for the verdict alone.
+    best = min(recurrent, key=lambda name: _mean(recurrent[name], "valid"))
+    truncation, truncated = _truncate(task, recurrent[best], config, folder)
+    candidates = {
+        name: np.array([row["test_losses"] for row in found])
+        for name, found in by_name.items()
+        if _kind(found) == "feed-forward"
+    }
+    candidates[f"{best} on {truncation['k']} inputs"] = truncated
+    losses = np.array([row["test_losses"] for row in recurrent[best]])
+    floors = {n: _mean(found, "test") for n, found in by_name.items() if _kind(found) == "floor"}
+    steps = np.array([len(x) for x, _ in task.splits["test"]], dtype=float)
+    verdict = decide(candidates, (best, losses), floors, steps, config.margin, config.confidence)
+    return {"verdict": verdict.as_json(), "truncation": truncation}
+
+
+def _kind(rows: list[Row]) -> str:
+    return rows[0]["family"]
+
+
+def _mean(rows: list[Row], split: str) -> float:
+    return sum(row["metric"][split] for row in rows) / len(rows)
+
+
+def _truncate(
+    task: Task, rows: list[Row], config: StudyConfig, folder: Path
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Truncate a model to its least window; give what the test split says about it."""
+    models = [_model(row, folder, config) for row in rows]
+    k = least_window(models, task, _mean(rows, "valid"), config.tolerance)
+    points = [sight(model, task, "test").point(k) for model in models]
+    bounds = [point.bound for point in points if point.bound is not None]
+    return {
+        "model": rows[0]["model"],
+        "seeds": [row["seed"] for row in rows],
+        "k": k,
+        "tolerance": config.tolerance,
+        "metric": sum(point.scores.metric for point in points) / len(points),
+        "full_metric": _mean(rows, "test"),
+        "output_error_max": max(point.error_max for point in points),
+        "bound": max(bounds) if len(bounds) == len(points) else None,
+    }, np.array([point.scores.loss.tolist() for point in points])
+
+
+def _model(row: Row, folder: Path, config: StudyConfig) -> Any:
+    """Load the model of a finished trial."""
+    path = model_file(folder, row["model"], row["seed"])
+    try:
+        spec, model = load_model(path)
+    except FileNotFoundError as error:
+        raise CorruptFileError(
+            f"the study's model {path} is missing. Delete {folder} and run the study again."
+        ) from error
+    if asdict(spec) != row["spec"]:
+        raise CorruptFileError(
+            f"{path} is not the model of its row. Delete {folder} and run again."
+        )
+    return model.to(fabric_on(config.device).device)

@@ -1,0 +1,163 @@
+"""One trial: train a model with one seed, then measure all that the verdict and the report need."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unrecur.audits.memory import MemoryPoint, memory_curve
+from unrecur.certificates.certificate import Certificate, Evidence
+from unrecur.certificates.contraction import certify
+from unrecur.core.model import AbstractSequenceModel
+from unrecur.data.task import SPLITS, Task
+from unrecur.models.floor import AbstractFloor
+from unrecur.models.spec import Spec, save_model
+from unrecur.studies.config import StudyConfig
+from unrecur.studies.listener import Listener
+from unrecur.studies.recipes import Recipe
+from unrecur.studies.speed import measure_speed
+from unrecur.train.config import TrainConfig
+from unrecur.train.evaluate import evaluate
+from unrecur.train.loop import fabric_on, train
+
+
+def model_file(folder: Path, name: str, seed: int) -> Path:
+    """Say where a study keeps a trained model.
+
+    Args:
+        folder: The study's folder.
+        name: The name of its recipe.
+        seed: Its seed.
+
+    Returns:
+        The path of its safetensors file.
+    """
+    return folder / "models" / f"{name}-{seed}.safetensors"
+
+
+def run_trial(
+    task: Task,
+    name: str,
+    recipe: Recipe,
+    spec: Spec,
+    training: TrainConfig,
+    seed: int,
+    config: StudyConfig,
+    folder: Path,
+    listener: Listener,
+) -> dict[str, Any]:
+    """Train one model with one seed and measure it.
+
+    Args:
+        task: The task.
+        name: The name of the recipe.
+        recipe: How the model is made.
+        spec: The model, its width matched to the budget.
+        training: How it is trained.
+        seed: The seed.
+        config: The settings of the study.
+        folder: The study's folder: takes the checkpoint and the model.
+        listener: Hears how it goes.
+
+    Returns:
+        The trial's row: JSON values only.
+    """
+    listener.begin(name, seed)
+    row: dict[str, Any] = {
+        "model": name,
+        "family": recipe.kind,
+        "seed": seed,
+        "parameters": spec.parameters,
+        "spec": {"name": spec.name, "options": spec.options},
+    }
+    if recipe.kind == "floor":
+        model = _fit(spec, task, config.device)
+    else:
+        model, found = _train(spec, task, training, name, seed, config, folder, listener)
+        row |= found
+    listener.stage("scoring")
+    scores = {split: evaluate(model, task, split) for split in SPLITS}
+    row["metric"] = {split: scores[split].metric for split in SPLITS}
+    row["test_losses"] = scores["test"].loss.tolist()
+    if recipe.kind == "recurrent":
+        listener.stage("memory curve")
+        row |= _audit(model, task, row["metric"]["test"])
+    listener.stage("speed")
+    row["speed"] = measure_speed(model, task, training.batch_size)
+    save_model(model_file(folder, name, seed), spec, model)
+    listener.end(row)
+    return row
+
+
+def _fit(spec: Spec, task: Task, device: str) -> AbstractSequenceModel:
+    """Fit a floor by counting."""
+    model = spec.build()
+    if isinstance(model, AbstractFloor):
+        model.fit(task.splits["train"])
+    return model.to(fabric_on(device).device).eval()
+
+
+def _train(
+    spec: Spec,
+    task: Task,
+    training: TrainConfig,
+    name: str,
+    seed: int,
+    config: StudyConfig,
+    folder: Path,
+    listener: Listener,
+) -> tuple[AbstractSequenceModel, dict[str, Any]]:
+    """Train a model; give it and what its row says about the training."""
+    checkpoint = folder / "checkpoints" / f"{name}-{seed}.safetensors"
+    budget = math.inf if config.budget_seconds is None else config.budget_seconds
+    trained = train(
+        spec,
+        task,
+        training,
+        seed,
+        checkpoint,
+        config.device,
+        budget,
+        lambda progress, batches: listener.train(progress, batches, training.epochs),
+    )
+    progress = trained.progress
+    return trained.model, {
+        "training": asdict(training),
+        "stopped": trained.stopped,
+        "best_epoch": progress.best_epoch,
+        "seconds": progress.seconds,
+        "history": progress.history,
+    }
+
+
+def _audit(model: AbstractSequenceModel, task: Task, metric: float) -> dict[str, Any]:
+    """Measure what a recurrent model remembers, and what is proved about it."""
+    certificate = certify(model, task.input_box)
+    return {
+        "full_metric": metric,
+        "memory": [_point(p) for p in memory_curve(model, task, "test", certificate)],
+        "certificate": _certificate(certificate),
+    }
+
+
+def _point(point: MemoryPoint) -> dict[str, Any]:
+    """Write a point of the memory curve as JSON values."""
+    return {
+        "k": point.k,
+        "metric": point.scores.metric,
+        "output_error_median": point.error_median,
+        "output_error_max": point.error_max,
+        "bound": point.bound,
+    }
+
+
+def _certificate(certificate: Certificate) -> dict[str, Any]:
+    """Write a certificate as JSON values."""
+    known = certificate.evidence is not Evidence.UNKNOWN
+    return {
+        "evidence": str(certificate.evidence),
+        "norm": certificate.norm,
+        "rate": certificate.rate if known else None,
+        "assumptions": list(certificate.assumptions),
+        "reasons": list(certificate.reasons),
+    }

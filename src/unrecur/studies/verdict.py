@@ -1,0 +1,195 @@
+"""The verdict: does the task need recurrence, as far as the trials can tell?
+
+Each feed-forward candidate is compared with the best recurrent model by the relative difference of
+their test metrics, with a bootstrap interval over test sequences and seeds. Up to a margin, a
+difference is none in practice.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+RESAMPLES = 4000
+Losses = Float[np.ndarray, "seeds sequences"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A feed-forward model against a recurrent one.
+
+    Attributes:
+        feed_forward: The name of the one.
+        recurrent: The name of the other.
+        relative_difference: metric of the one / metric of the other - 1; below 0 the feed-forward
+            model is better.
+        low: The lower end of its interval.
+        high: The upper end.
+        feed_forward_metric: The mean over seeds of the one's test metric.
+        recurrent_metric: That of the other's.
+    """
+
+    feed_forward: str
+    recurrent: str
+    relative_difference: float
+    low: float
+    high: float
+    feed_forward_metric: float
+    recurrent_metric: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An answer and what it rests on.
+
+    Attributes:
+        answer: The answer.
+        headline: The answer in a sentence, with the numbers that decide.
+        reasons: What else bears on it.
+        margin: Differences up to this are none in practice.
+        confidence: Of all intervals together.
+        comparisons: One for each feed-forward candidate.
+    """
+
+    answer: Literal["not needed", "needed", "undecided"]
+    headline: str
+    reasons: list[str]
+    margin: float
+    confidence: float
+    comparisons: list[Comparison]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the verdict as JSON values.
+
+        Returns:
+            A dict of the attributes.
+        """
+        return asdict(self)
+
+
+def compare(
+    feed_forward: tuple[str, Losses],
+    recurrent: tuple[str, Losses],
+    steps: Float[np.ndarray, " sequences"],
+    confidence: float,
+) -> Comparison:
+    """Compare two models on the same test sequences.
+
+    A paired bootstrap: each resample draws sequences, the same for both models, and seeds. With few
+    seeds a plain bootstrap makes their spread too small by sqrt((n - 1) / n); the losses of the
+    seeds are moved apart by as much (Davison and Hinkley 1997, section 3.8).
+
+    Args:
+        feed_forward: The name of one model and the sums of its losses by seed and test sequence.
+        recurrent: The same of the other.
+        steps: The number of steps of each test sequence.
+        confidence: Of the two-sided interval (percentiles).
+
+    Returns:
+        The comparison. With one seed, the interval is over sequences alone.
+    """
+    random = np.random.default_rng(0)
+    sequences = random.integers(len(steps), size=(RESAMPLES, len(steps)))
+    # How often each sequence is in each resample: sums over sequences become matrix products.
+    counts = np.stack([np.bincount(draw, minlength=len(steps)) for draw in sequences])
+    metrics = []
+    for _, losses in (feed_forward, recurrent):
+        seeds = random.integers(len(losses), size=(RESAMPLES, len(losses)))
+        by_seed = counts @ _spread(losses).T  # [resamples, seeds]
+        metrics.append(np.take_along_axis(by_seed, seeds, 1).mean(1) / (counts @ steps))
+    differences = metrics[0] / metrics[1] - 1
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(differences, [tail, 1 - tail])
+    ours, theirs = (
+        float(losses.mean(0).sum() / steps.sum()) for _, losses in (feed_forward, recurrent)
+    )
+    return Comparison(
+        feed_forward[0], recurrent[0], ours / theirs - 1, float(low), float(high), ours, theirs
+    )
+
+
+def _spread(losses: Losses) -> Losses:
+    """Move the seeds apart so that resampling them has the variance of drawing new ones."""
+    count, middle = len(losses), losses.mean(0)
+    return middle + (losses - middle) * np.sqrt(count / max(count - 1, 1))
+
+
+def decide(
+    candidates: dict[str, Losses],
+    recurrent: tuple[str, Losses],
+    floors: dict[str, float],
+    steps: Float[np.ndarray, " sequences"],
+    margin: float,
+    confidence: float,
+) -> Verdict:
+    """Decide whether recurrence is needed.
+
+    Not needed: some feed-forward candidate is proved at most the margin worse than the best
+    recurrent model (its whole interval lies below). Needed: every candidate is more than the margin
+    worse. Undecided otherwise, with a single seed, and where the recurrent model itself has learnt
+    nothing. The confidence is shared between the candidates (Bonferroni), so that it holds for
+    all intervals together.
+
+    Args:
+        candidates: For each feed-forward candidate the sums of its losses by seed and sequence.
+        recurrent: The name of the best recurrent model and its losses.
+        floors: The test metrics of the models without memory.
+        steps: The number of steps of each test sequence.
+        margin: Differences up to this are none in practice.
+        confidence: Of all intervals together.
+
+    Returns:
+        The verdict.
+    """
+    shared = 1 - (1 - confidence) / len(candidates)
+    comparisons = [compare(found, recurrent, steps, shared) for found in candidates.items()]
+    comparisons.sort(key=lambda entry: entry.high)
+    best = comparisons[0]
+    seeds = min(len(losses) for losses in (*candidates.values(), recurrent[1]))
+    reasons = [_reason(entry, margin) for entry in comparisons]
+    answer: Literal["not needed", "needed", "undecided"] = "undecided"
+    if seeds < 2:
+        reasons.append("One seed shows nothing about the spread over seeds: run with 3 or more.")
+    elif floors and min(floors.values()) <= best.recurrent_metric:
+        name = min(floors, key=lambda floor: floors[floor])
+        reasons.append(
+            f"{recurrent[0]} does not beat {name}, which has no memory: nothing was learnt."
+        )
+    elif best.high < margin:
+        answer = "not needed"
+    elif all(entry.low > margin for entry in comparisons):
+        answer = "needed"
+    return Verdict(
+        answer, _headline(answer, best, shared), reasons, margin, confidence, comparisons
+    )
+
+
+def _headline(answer: str, best: Comparison, confidence: float) -> str:
+    """Say the answer with the numbers of the comparison that decides."""
+    opening = {
+        "not needed": "Recurrence is not needed here",
+        "needed": "Recurrence is needed here",
+        "undecided": "These trials do not decide whether recurrence is needed",
+    }[answer]
+    difference, low, high = (
+        f"{100 * value:+.1f} %" for value in (best.relative_difference, best.low, best.high)
+    )
+    return (
+        f"{opening}: the test metric of {best.feed_forward} is {best.feed_forward_metric:.4g}, "
+        f"that of the best recurrent model, {best.recurrent}, {best.recurrent_metric:.4g}; the "
+        f"difference is {difference}, {100 * confidence:.4g} % interval [{low}, {high}]."
+    )
+
+
+def _reason(entry: Comparison, margin: float) -> str:
+    """Say what one comparison shows."""
+    if entry.high < 0:
+        shown = "is better than"
+    elif entry.high < margin:
+        shown = f"is at most {100 * margin:g} % worse than"
+    elif entry.low > margin:
+        shown = f"is more than {100 * margin:g} % worse than"
+    else:
+        shown = f"may or may not be more than {100 * margin:g} % worse than"
+    return f"{entry.feed_forward} {shown} {entry.recurrent}."
