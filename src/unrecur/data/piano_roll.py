@@ -5,7 +5,7 @@ import io
 import math
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -22,6 +22,18 @@ MOST_SEQUENCES = 100_000
 
 # Numbers of the MATLAB 5 format: kinds of elements, classes of matrices, a flag.
 _MATRIX, _COMPRESSED = 14, 15
+_NUMBERS = {
+    1: "i1",
+    2: "u1",
+    3: "i2",
+    4: "u2",
+    5: "i4",
+    6: "u4",
+    7: "f4",
+    9: "f8",
+    12: "i8",
+    13: "u8",
+}
 _CELL, _NUMERIC = 1, range(6, 16)
 _COMPLEX = 0x0800
 
@@ -78,7 +90,8 @@ def read_mat(path: Path) -> dict[str, list[np.ndarray]]:
     """Read one of the classical sets of piano rolls (Boulanger-Lewandowski et al. 2012).
 
     These are MATLAB 5 files with three cell arrays, `traindata`, `validdata` and `testdata`, of
-    matrices [time, 88]. The file is not trusted: sizes are checked before anything is allocated.
+    matrices [time, 88]. The file is not trusted, so scipy does not read it: one changed byte can
+    make `scipy.io.loadmat` (1.17) crash the process or allocate what the file merely claims.
 
     Args:
         path: The file.
@@ -99,27 +112,23 @@ def read_mat(path: Path) -> dict[str, list[np.ndarray]]:
         )
     content = path.read_bytes()
     try:
-        cells = _load_cells(content)
-    # A damaged file makes zlib, struct, numpy and scipy raise a dozen kinds of errors.
+        cells = dict(_cell_arrays(content))
+    # A damaged file makes zlib, struct and numpy raise a dozen kinds of errors.
     except Exception as error:
         raise CorruptFileError(
             f"{path}: expected a MATLAB 5 file of piano rolls, whole; got a file that cannot be "
             f"read ({_summary(error)}). Download it again, or save it with '-v7'."
         ) from error
-    missing = [key for key in MAT_KEYS.values() if key not in cells]
-    if missing:
-        raise InputError(
-            f"{path.name}: expected cell arrays {', '.join(MAT_KEYS.values())}; "
-            f"{', '.join(missing)} missing. Rename the variables in the file."
-        )
-    return {split: _rolls(cells[key], f"{path.name}, {key}") for split, key in MAT_KEYS.items()}
+    return {
+        split: _rolls(cells.get(key, []), f"{path.name}, {key}") for split, key in MAT_KEYS.items()
+    }
 
 
-def _rolls(cells: np.ndarray, name: str) -> list[np.ndarray]:
+def _rolls(cells: Sequence[np.ndarray], name: str) -> list[np.ndarray]:
     """Check and convert the rolls of one cell array.
 
     Args:
-        cells: The cell array, or whatever the file holds in its place.
+        cells: The matrices of the cells.
         name: What it is, for the message.
 
     Returns:
@@ -128,12 +137,12 @@ def _rolls(cells: np.ndarray, name: str) -> list[np.ndarray]:
     Raises:
         InputError: There are none, or one is malformed.
     """
-    if cells.dtype != object or cells.size == 0:
+    if not cells:
         raise InputError(
-            f"{name}: expected a cell array of rolls, not empty; got {cells.dtype} "
-            f"{list(cells.shape)}. Put each roll in a cell of its own."
+            f"{name}: expected a cell array with a roll in each cell; it is missing or empty. The "
+            f"file needs {', '.join(MAT_KEYS.values())}."
         )
-    return [_roll(cell, f"{name}, sequence {number}") for number, cell in enumerate(cells.flat)]
+    return [_roll(cell, f"{name}, sequence {number}") for number, cell in enumerate(cells)]
 
 
 def _roll(cell: np.ndarray, name: str) -> np.ndarray:
@@ -159,35 +168,22 @@ def _roll(cell: np.ndarray, name: str) -> np.ndarray:
         raise InputError(
             f"{name}: expected zeros and ones, got {cell[wrong][0]}. Binarise the roll first."
         )
-    return cell.astype(np.uint8)
+    return np.ascontiguousarray(cell, dtype=np.uint8)
 
 
-def _load_cells(content: bytes) -> Mapping[str, np.ndarray]:
-    """Load the three cell arrays of a MATLAB 5 file once its sizes are known to be true.
+def _cell_arrays(content: bytes) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Read the three cell arrays of a MATLAB 5 file ("MAT-File Format", MathWorks, chapter 1).
 
-    Args:
-        content: The file.
-
-    Returns:
-        The arrays that are there.
-    """
-    import scipy.io  # slow to import
-
-    _check_sizes(content)
-    return scipy.io.loadmat(io.BytesIO(content), variable_names=list(MAT_KEYS.values()))
-
-
-def _check_sizes(content: bytes) -> None:
-    """Walk over a MATLAB 5 file without allocating what it claims to hold.
-
-    A file of a few bytes can claim a matrix of terabytes, or inflate to them.
+    Nothing is allocated but what the file holds, and what it inflates to up to a limit.
 
     Args:
         content: The file.
+
+    Yields:
+        The name of each array and the matrices of its cells.
 
     Raises:
-        CorruptFileError: It is no such file, it inflates to too much, or a matrix that would be
-            loaded claims more than the file holds.
+        CorruptFileError: It is no such file, or one of its elements is malformed.
     """
     if not content.startswith(b"MATLAB 5.0 MAT-file") or len(content) < 128:
         raise CorruptFileError("no header of a MATLAB 5 file")
@@ -200,7 +196,9 @@ def _check_sizes(content: bytes) -> None:
             [(kind, body)] = _elements(inflated, order)
         if kind != _MATRIX:
             raise CorruptFileError(f"an element of kind {kind} in the place of a matrix")
-        _check_variable(body, order)
+        name = bytes([part for _, part in _elements(body, order)][2]).decode("latin-1")
+        if name in MAT_KEYS.values():
+            yield name, _cells(body, order)
 
 
 def _inflate(body: memoryview, limit: int) -> memoryview:
@@ -223,44 +221,54 @@ def _inflate(body: memoryview, limit: int) -> memoryview:
     return memoryview(inflated)
 
 
-def _check_variable(body: memoryview, order: str) -> None:
-    """Check that a variable, if it will be loaded, is a matrix of numbers or cells of such.
+def _cells(body: memoryview, order: str) -> list[np.ndarray]:
+    """Read the matrices of a cell array.
 
     Args:
-        body: The element of the variable.
+        body: The element of the array.
         order: The byte order, "<" or ">".
 
+    Returns:
+        The matrices.
+
     Raises:
-        CorruptFileError: It claims another number of cells than it has, or has another content.
+        CorruptFileError: It is no cell array, or claims another number of cells than it has.
     """
-    flags, shape, name, *cells = (part for _, part in _elements(body, order))
-    if bytes(name).decode("latin-1") not in MAT_KEYS.values():
-        return
+    flags, shape, _, *cells = (part for _, part in _elements(body, order))
     if _unsigned(flags, order) & 0xFF != _CELL:
-        return _check_matrix(body, order)
-    count = math.prod(struct.unpack(f"{order}{len(shape) // 4}i", shape))
-    if count != len(cells):
-        raise CorruptFileError(f"{count} cells claimed, {len(cells)} there")
-    for cell in cells:
-        _check_matrix(cell, order)
+        raise CorruptFileError("a variable is no cell array")
+    claimed = math.prod(_shape(shape, order))
+    if claimed != len(cells):
+        raise CorruptFileError(f"{claimed} cells claimed, {len(cells)} there")
+    return [_matrix(cell, order) for cell in cells]
 
 
-def _check_matrix(body: memoryview, order: str) -> None:
-    """Check that an element is a full matrix of real numbers, which scipy reads as it stands.
+def _matrix(body: memoryview, order: str) -> np.ndarray:
+    """Read a full matrix of real numbers.
 
     Args:
         body: The element; empty for an empty matrix.
         order: The byte order.
 
+    Returns:
+        The matrix, a view of the bytes.
+
     Raises:
         CorruptFileError: It is something else (text, a structure, a sparse matrix, ...).
     """
     if not body:
-        return
-    flags, *parts = (part for _, part in _elements(body, order))
+        return np.zeros((0, 0), np.uint8)
+    (_, flags), (_, shape), _, *data = _elements(body, order)
     bits = _unsigned(flags, order)
-    if bits & 0xFF not in _NUMERIC or bits & _COMPLEX or len(parts) != 3 or len(flags) != 8:
+    if bits & 0xFF not in _NUMERIC or bits & _COMPLEX or len(data) != 1:
         raise CorruptFileError(f"no full matrix of real numbers (class {bits & 0xFF})")
+    [(kind, numbers)] = data
+    return np.frombuffer(numbers, order + _NUMBERS[kind]).reshape(_shape(shape, order), order="F")
+
+
+def _shape(part: memoryview, order: str) -> tuple[int, ...]:
+    """Read the sizes of a matrix; as unsigned numbers, none of which numpy takes for "the rest"."""
+    return struct.unpack(f"{order}{len(part) // 4}I", part)
 
 
 def _unsigned(part: memoryview, order: str) -> int:

@@ -12,7 +12,8 @@ class TrainConfig:
     Attributes:
         epochs: The largest number of passes over the training split.
         batch_size: The number of sequences in a batch.
-        learning_rate: Adam's step size.
+        learning_rate: Adam's step size at the start; it falls to zero along half a cosine over
+            `epochs` (Loshchilov and Hutter 2017).
         clip: The largest global norm of a gradient; longer ones are scaled to it.
         patience: Stop after so many epochs without a better validation metric.
         rate: Keep the model stable: after each step, project it to this contraction. None trains

@@ -69,7 +69,7 @@ def train(
         The trained model and how it went.
 
     Raises:
-        InputError: The loss is not finite, or the checkpoint is damaged or another run's.
+        InputError: A loss or gradient is not finite, or the checkpoint is damaged or another run's.
         OSError: The checkpoint cannot be written.
     """
     run = _Run(spec, task, config, seed, checkpoint, device)
@@ -152,24 +152,38 @@ class _Run:
 
     def _batch(self, batch: Batch) -> None:
         """Take one step of the optimizer."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
         y, _ = self.model(batch.x.to(self.fabric.device))
         loss = batch_losses(self.task, y, batch).sum()
         steps = int(batch.lengths.sum())
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise InputError(
-                f"the training loss is {value} in epoch {self.progress.epoch + 1}, batch "
-                f"{self.progress.batch + 1}. Lower learning_rate or clip; the last checkpoint is "
-                "kept."
-            )
+        self._check_finite(value, "loss")
         self.optimizer.zero_grad()
         self.fabric.backward(loss / steps)
-        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.clip)
+        norm = self.fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=self.config.clip, error_if_nonfinite=False
+        )
+        self._check_finite(float(norm), "gradient")
         self.optimizer.step()
         self._project()
         self.progress.batch += 1
         self.progress.loss += value
         self.progress.steps += steps
+
+    def _check_finite(self, value: float, what: str) -> None:
+        """Stop before a number that is none gets into the weights."""
+        if not math.isfinite(value):
+            raise InputError(
+                f"the training {what} is {value} in epoch {self.progress.epoch + 1}, batch "
+                f"{self.progress.batch + 1}. Lower learning_rate or clip; the last checkpoint is "
+                "kept."
+            )
+
+    def _learning_rate(self) -> float:
+        """Give the present step size: half a cosine over all epochs."""
+        done = (self.progress.epoch + self.progress.batch / self.batches) / self.config.epochs
+        return self.config.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
     def _project(self) -> None:
         """Keep the model in the stable set, if it shall be."""

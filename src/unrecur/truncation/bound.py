@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from unrecur import _check
 from unrecur._check import InputError
 from unrecur.certificates.certificate import Certificate, Evidence
 from unrecur.certificates.contraction import SLACK, certify
@@ -99,8 +100,10 @@ def least_window(model: AbstractSequenceModel, certificate: Certificate, eps: fl
         The least k, at least 1.
 
     Raises:
-        InputError: No window below 2^20 inputs is proved to reach it.
+        InputError: eps is not a finite number above 0, or no window below 2^20 inputs is proved
+            to reach it.
     """
+    _check.positive(eps, "eps")
     high = 1
     while output_bound(model, certificate, high) > eps:
         high *= 2

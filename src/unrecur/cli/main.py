@@ -1,0 +1,49 @@
+"""The command `unrecur`."""
+
+from typing import Annotated
+
+import typer
+
+from unrecur._version import __version__
+from unrecur.cli.audit import audit
+from unrecur.cli.errors import friendly
+from unrecur.cli.report import report
+from unrecur.cli.study import study
+from unrecur.cli.train import train
+
+app = typer.Typer(
+    name="unrecur",
+    help="Does your sequence model need to be recurrent? Decide, audit, train, with evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (study, audit, train, report):
+    app.command()(friendly(verb))
+
+
+def _show_version(value: bool) -> None:
+    """Print the version and leave."""
+    if value:
+        typer.echo(f"unrecur {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take the options that stand before the verb.
+
+    Args:
+        version: Whether to show the version and leave.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

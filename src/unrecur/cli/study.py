@@ -1,0 +1,66 @@
+"""`unrecur study`: does this task need recurrence?"""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unrecur.cli.options import DataDir, Device, TaskName
+
+
+def study(
+    task: TaskName,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train each model so many times.", show_default="3")
+    ] = None,
+    budget_seconds: Annotated[
+        float | None, typer.Option(help="Train no model for longer than this.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The study's folder; made if new.", show_default="runs/TASK"),
+    ] = None,
+    data_dir: DataDir = None,
+    device: Device = "cpu",
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Tiny models, two epochs: shows that everything runs.")
+    ] = False,
+) -> None:
+    """Train both families at a matched budget and give a verdict with its evidence.
+
+    Ends with a table, a verdict and a page, report.html. Run again, it skips what is finished.
+    """
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from unrecur.cli.progress import Bars
+    from unrecur.data.tasks import load_task
+    from unrecur.report.page import write_page
+    from unrecur.report.table import print_results
+    from unrecur.studies.config import SMOKE, StudyConfig
+    from unrecur.studies.study import study as run
+
+    config = SMOKE if smoke else StudyConfig()
+    config = replace(
+        config,
+        seeds=config.seeds if seeds is None else seeds,
+        budget_seconds=budget_seconds,
+        device=device,
+    )
+    loaded = load_task(task, data_dir)
+    folder = out or Path("runs") / (f"{loaded.name}-smoke" if smoke else loaded.name)
+    console = Console()
+    with Bars(console, loaded.unit) as listener:
+        results = run(loaded, folder, config, listener=listener, command=_command())
+    write_page(results, folder / "report.html")
+    print_results(results, console)
+    console.print(f"The page: {folder / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def _command() -> str:
+    """Give the command line as it can be typed again."""
+    import sys
+
+    return shlex.join(["unrecur", *sys.argv[1:]])

@@ -1,0 +1,73 @@
+"""`unrecur train`: one model on one task."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unrecur.cli.options import DataDir, Device, TaskName
+
+
+def train(
+    task: TaskName,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="The model: lstm, gru, elman, mgu, tcn.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The model's file.", show_default="runs/TASK-MODEL-SEED.safetensors"),
+    ] = None,
+    stable: Annotated[
+        bool, typer.Option("--stable", help="Project to the stable set after each step.")
+    ] = False,
+    rate: Annotated[
+        float, typer.Option(help="With --stable: the contraction to prove, below 1.")
+    ] = 0.95,
+    parameters: Annotated[int, typer.Option(help="How many the model shall have.")] = 120_000,
+    epochs: Annotated[int, typer.Option(help="The largest number of epochs.")] = 40,
+    dropout: Annotated[float, typer.Option(help="The dropout probability.")] = 0.3,
+    seed: Annotated[int, typer.Option(help="The seed.")] = 0,
+    data_dir: DataDir = None,
+    device: Device = "cpu",
+) -> None:
+    """Train one model and write it to a safetensors file. Stopped, it goes on where it was."""
+    from rich.console import Console
+
+    from unrecur.cli.progress import bars
+    from unrecur.data.tasks import load_task
+    from unrecur.models.spec import save_model
+    from unrecur.studies.budget import matched
+    from unrecur.train.checkpoint import Progress
+    from unrecur.train.config import TrainConfig
+    from unrecur.train.evaluate import evaluate
+    from unrecur.train.loop import train as run
+
+    loaded = load_task(task, data_dir)
+    options = {
+        "in_features": loaded.in_features,
+        "out_features": loaded.out_features,
+        "dropout": dropout,
+        **({"levels": 3, "kernel_size": 3} if model == "tcn" else {}),
+    }
+    spec = matched(model, options, parameters)
+    config = TrainConfig(epochs=epochs, rate=rate if stable else None)
+    path = out or Path("runs") / f"{loaded.name}-{model}-{seed}.safetensors"
+    console = Console()
+    with bars(console) as progress_bars:
+        bar = progress_bars.add_task(model, total=epochs)
+
+        def report(progress: Progress, batches: int) -> None:
+            best = "" if progress.best is None else f", best {progress.best:.3f}"
+            done = progress.epoch + progress.batch / batches
+            progress_bars.update(bar, completed=done, description=f"{model}{best}")
+
+        checkpoint = path.with_suffix(".checkpoint")
+        trained = run(spec, loaded, config, seed, checkpoint, device, report=report)
+    save_model(path, spec, trained.model)
+    metric = evaluate(trained.model, loaded, "test").metric
+    console.print(
+        f"{model}, {spec.parameters:,} parameters, best epoch {trained.progress.best_epoch}: "
+        f"test {loaded.metric} {metric:.4f} {loaded.unit}",
+        highlight=False,
+    )
+    console.print(f"The model: {path}", soft_wrap=True, highlight=False)
