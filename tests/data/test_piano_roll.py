@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unrecur._check import CorruptFileError, InputError
-from unrecur.data import piano_roll
+from unrecur.data import matlab, piano_roll
 from unrecur.data.piano_roll import read_chorales, read_mat, split_hash
 
 FILE = resources.files("unrecur.data").joinpath("chorales.npz")
@@ -437,7 +437,7 @@ def test_mat_that_inflates_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mat", bomb, do_compression=True)
     assert path.stat().st_size < 10_000
     assert len(read_mat(path)["train"][0]) == 20_000
-    monkeypatch.setattr(piano_roll, "LARGEST_CONTENT", 1_000_000)
+    monkeypatch.setattr(matlab, "LARGEST_CONTENT", 1_000_000)
     with pytest.raises(CorruptFileError, match="more than 1000000 bytes once inflated"):
         read_mat(path)
 
@@ -445,9 +445,9 @@ def test_mat_that_inflates_beyond_the_limit_is_refused(tmp_path, monkeypatch):
 def test_mat_limit_counts_all_variables_together(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mat", do_compression=True)
     total = write(tmp_path / "b.mat", do_compression=False).stat().st_size - 128
-    monkeypatch.setattr(piano_roll, "LARGEST_CONTENT", total)
+    monkeypatch.setattr(matlab, "LARGEST_CONTENT", total)
     read_mat(path)
-    monkeypatch.setattr(piano_roll, "LARGEST_CONTENT", total - 1)
+    monkeypatch.setattr(matlab, "LARGEST_CONTENT", total - 1)
     with pytest.raises(CorruptFileError, match="once inflated"):
         read_mat(path)
 
@@ -460,7 +460,7 @@ def test_mat_too_large_on_disk_is_not_read(tmp_path, monkeypatch):
 
 
 def test_mat_with_too_many_sequences_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(piano_roll, "MOST_SEQUENCES", 50)
+    monkeypatch.setattr(matlab, "MOST_ELEMENTS", 50)
     rolls = [roll_of(0, 2)] * 60
     with pytest.raises(CorruptFileError, match="more than 50"):
         read_mat(write(tmp_path / "a.mat", CONTENT | {"traindata": cell(*rolls)}))

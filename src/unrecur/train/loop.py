@@ -164,7 +164,7 @@ class _Run:
         norm = self.fabric.clip_gradients(
             self.model, self.optimizer, max_norm=self.config.clip, error_if_nonfinite=False
         )
-        self._check_finite(float(norm), "gradient")
+        self._check_finite(math.nan if norm is None else float(norm), "gradient")
         self.optimizer.step()
         self._project()
         self.progress.batch += 1
