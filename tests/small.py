@@ -23,9 +23,7 @@ def rolls(count, seed, longest=14, features=FEATURES):
 def small_task(name="small", sequences=12, features=FEATURES):
     """A task of seconds; its splits differ in size and its sequences in length."""
     splits = {
-        split: [
-            (roll[:-1], roll[1:]) for roll in rolls(count, seed, features=features)
-        ]
+        split: [(roll[:-1], roll[1:]) for roll in rolls(count, seed, features=features)]
         for seed, (split, count) in enumerate(
             {"train": sequences, "valid": sequences // 2, "test": sequences // 2}.items()
         )

@@ -248,7 +248,5 @@ def test_padding_adds_nothing_to_the_loss():
     poisoned = y.clone()
     for row, length in enumerate(batch.lengths.tolist()):
         poisoned[row, length:] = math.nan
-    torch.testing.assert_close(
-        batch_losses(task, poisoned, batch), batch_losses(task, y, batch)
-    )
+    torch.testing.assert_close(batch_losses(task, poisoned, batch), batch_losses(task, y, batch))
     assert set(SPLITS) == {"train", "valid", "test"}

@@ -24,8 +24,8 @@ def train(
         float, typer.Option(help="With --stable: the contraction to prove, below 1.")
     ] = 0.95,
     parameters: Annotated[int, typer.Option(help="How many the model shall have.")] = 120_000,
-    epochs: Annotated[int, typer.Option(help="The largest number of epochs.")] = 40,
-    dropout: Annotated[float, typer.Option(help="The dropout probability.")] = 0.3,
+    epochs: Annotated[int, typer.Option(help="The number of epochs.")] = 14,
+    dropout: Annotated[float, typer.Option(help="The dropout probability.")] = 0.2,
     seed: Annotated[int, typer.Option(help="The seed.")] = 0,
     data_dir: DataDir = None,
     device: Device = "cpu",
@@ -47,7 +47,7 @@ def train(
         "in_features": loaded.in_features,
         "out_features": loaded.out_features,
         "dropout": dropout,
-        **({"levels": 3, "kernel_size": 3} if model == "tcn" else {}),
+        **({"levels": 3, "kernel_size": 2} if model == "tcn" else {}),
     }
     spec = matched(model, options, parameters)
     config = TrainConfig(epochs=epochs, rate=rate if stable else None)

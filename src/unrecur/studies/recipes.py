@@ -27,10 +27,10 @@ class Recipe:
 
 # The options were chosen on the validation split of `chorales` (docs/decisions/0004).
 RECIPES: dict[str, Recipe] = {
-    "lstm": Recipe("lstm", "recurrent", {"dropout": 0.3}),
-    "gru": Recipe("gru", "recurrent", {"dropout": 0.3}),
-    "stable-lstm": Recipe("lstm", "recurrent", {"dropout": 0.3}, TrainConfig(rate=0.95)),
-    "tcn": Recipe("tcn", "feed-forward", {"levels": 3, "kernel_size": 3, "dropout": 0.3}),
+    "lstm": Recipe("lstm", "recurrent", {"dropout": 0.2}),
+    "gru": Recipe("gru", "recurrent", {"dropout": 0.2}),
+    "stable-lstm": Recipe("lstm", "recurrent", {"dropout": 0.2}, TrainConfig(rate=0.95)),
+    "tcn": Recipe("tcn", "feed-forward", {"levels": 3, "kernel_size": 2, "dropout": 0.2}),
     "frequencies": Recipe("frequencies", "floor"),
     "markov": Recipe("markov", "floor"),
 }

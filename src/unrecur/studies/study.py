@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import unrecur
-from unrecur._check import CorruptFileError
+from unrecur._check import CorruptFileError, InputError
 from unrecur._files import write_atomic
 from unrecur.data.task import SPLITS, Task
 from unrecur.data.tasks import load_task
@@ -48,8 +48,7 @@ def study(
         task: The task, or the name of one whose data come with the package.
         out: The study's folder.
         config: The settings; the default ones where left out.
-        recipes: What is compared, at least one recurrent and one feed-forward recipe; where left
-            out, `RECIPES`, with the floors that the task can be predicted by.
+        recipes: What is compared, at least one recurrent recipe; where left out, `RECIPES`, with the floors that the task can be predicted by.
         listener: Hears how it goes.
         command: What to type to do it again, for the report.
 
@@ -57,7 +56,7 @@ def study(
         The results, as `results.json` in the folder has them: JSON values; see docs/study.md.
 
     Raises:
-        InputError: The folder holds another study or is in use, or a setting is out of range.
+        InputError: The folder holds another study or is in use, or there is no recurrent recipe.
         CorruptFileError: A file of the study is damaged.
         OSError: The folder cannot be written.
 
@@ -73,6 +72,10 @@ def study(
     config, listener, folder = config or StudyConfig(), listener or Listener(), Path(out)
     fabric_on(config.device)
     chosen = dict(recipes or _recipes_for(task))
+    if not any(recipe.kind == "recurrent" for recipe in chosen.values()):
+        raise InputError(
+            f"a study needs at least one recurrent recipe, got {', '.join(chosen) or 'none'}."
+        )
     plan = {name: _plan(task, recipe, config) for name, recipe in chosen.items()}
     start = time.monotonic()
     with locked(folder):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import stdtrit
 
 RESAMPLES = 4000
 Losses = Float[np.ndarray, "seeds sequences"]
@@ -76,43 +77,64 @@ def compare(
 ) -> Comparison:
     """Compare two models on the same test sequences.
 
-    A paired bootstrap: each resample draws sequences, the same for both models, and seeds. With few
-    seeds a plain bootstrap makes their spread too small by sqrt((n - 1) / n); the losses of the
-    seeds are moved apart by as much (Davison and Hinkley 1997, section 3.8).
+    The standard error of the relative difference is that of a paired bootstrap: each resample draws
+    sequences and seeds, the same for both models. A plain bootstrap of n seeds makes their variance
+    too small by (n - 1) / n, so their losses are moved apart by as much (Davison and Hinkley 1997,
+    section 3.8). The interval is the difference plus and minus that error times a quantile of
+    Student's t, whose degrees of freedom (Satterthwaite) are few where the seeds, which are few,
+    make most of the error.
 
     Args:
         feed_forward: The name of one model and the sums of its losses by seed and test sequence.
-        recurrent: The same of the other.
+        recurrent: The same of the other, with as many seeds.
         steps: The number of steps of each test sequence.
-        confidence: Of the two-sided interval (percentiles).
+        confidence: Of the two-sided interval.
 
     Returns:
         The comparison. With one seed, the interval is over sequences alone.
     """
-    random = np.random.default_rng(0)
-    sequences = random.integers(len(steps), size=(RESAMPLES, len(steps)))
-    # How often each sequence is in each resample: sums over sequences become matrix products.
-    counts = np.stack([np.bincount(draw, minlength=len(steps)) for draw in sequences])
-    metrics = []
-    for _, losses in (feed_forward, recurrent):
-        seeds = random.integers(len(losses), size=(RESAMPLES, len(losses)))
-        by_seed = counts @ _spread(losses).T  # [resamples, seeds]
-        metrics.append(np.take_along_axis(by_seed, seeds, 1).mean(1) / (counts @ steps))
-    differences = metrics[0] / metrics[1] - 1
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(differences, [tail, 1 - tail])
-    ours, theirs = (
-        float(losses.mean(0).sum() / steps.sum()) for _, losses in (feed_forward, recurrent)
-    )
+    ours, theirs = feed_forward[1], recurrent[1]
+    metrics = [float(losses.mean(0).sum() / steps.sum()) for losses in (ours, theirs)]
+    difference = metrics[0] / metrics[1] - 1
+    error = float(_resampled(ours, theirs).std())
+    reach = error * float(stdtrit(_freedom(ours, theirs, error), (1 + confidence) / 2))
     return Comparison(
-        feed_forward[0], recurrent[0], ours / theirs - 1, float(low), float(high), ours, theirs
+        feed_forward[0], recurrent[0], difference, difference - reach, difference + reach, *metrics
     )
+
+
+def _resampled(ours: Losses, theirs: Losses) -> Float[np.ndarray, " resamples"]:
+    """Draw seeds and sequences with replacement and give the relative difference of each draw."""
+    random = np.random.default_rng(0)
+    seeds, sequences = ours.shape
+    # How often each is drawn: sums over draws become matrix products.
+    of_seeds = random.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES)
+    of_sequences = random.multinomial(sequences, np.full(sequences, 1 / sequences), RESAMPLES)
+    sums = [
+        np.einsum("rs,sq,rq->r", of_seeds, _spread(losses), of_sequences, optimize=True)
+        for losses in (ours, theirs)
+    ]
+    return sums[0] / sums[1] - 1
 
 
 def _spread(losses: Losses) -> Losses:
     """Move the seeds apart so that resampling them has the variance of drawing new ones."""
     count, middle = len(losses), losses.mean(0)
     return middle + (losses - middle) * np.sqrt(count / max(count - 1, 1))
+
+
+def _freedom(ours: Losses, theirs: Losses, error: float) -> float:
+    """Give the degrees of freedom of an error that seeds and sequences make together."""
+    seeds, sequences = ours.shape
+    most = sequences - 1
+    if error == 0 or seeds == 1:
+        return max(most, 1)
+    by_seed = (
+        ours.sum(1) / theirs.sum() * seeds - theirs.sum(1) * ours.sum() / theirs.sum() ** 2 * seeds
+    )
+    from_seeds = min(float(by_seed.var(ddof=1)) / seeds, error**2)
+    rest = error**2 - from_seeds
+    return error**4 / (from_seeds**2 / (seeds - 1) + rest**2 / max(most, 1))
 
 
 def decide(

@@ -23,11 +23,11 @@ class TrainConfig:
         InputError: A number is out of range.
     """
 
-    epochs: int = 40
-    batch_size: int = 16
-    learning_rate: float = 4e-3
+    epochs: int = 14
+    batch_size: int = 4
+    learning_rate: float = 1e-2
     clip: float = 1.0
-    patience: int = 6
+    patience: int = 5
     rate: float | None = None
 
     def __post_init__(self) -> None:

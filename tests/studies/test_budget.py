@@ -1,0 +1,34 @@
+"""Matched budgets."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unrecur import InputError, Spec
+from unrecur.studies.budget import MATCHED, matched
+
+IO = {"in_features": 7, "out_features": 5}
+OPTIONS = {
+    "lstm": IO,
+    "gru": {**IO, "layers": 2},
+    "elman": IO,
+    "mgu": IO,
+    "tcn": {**IO, "levels": 3, "kernel_size": 3},
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(name=st.sampled_from(sorted(OPTIONS)), parameters=st.integers(20_000, 2_000_000))
+def test_the_nearest_width_is_found(name, parameters):
+    spec = matched(name, OPTIONS[name], parameters)
+    off = abs(spec.parameters - parameters)
+    assert off <= MATCHED * parameters
+    for step in (-1, 1):
+        other = Spec(name, {**spec.options, "hidden": spec.options["hidden"] + step})
+        assert abs(other.parameters - parameters) >= off
+
+
+@pytest.mark.parametrize("parameters", [1, 20, 100])
+def test_a_number_between_two_widths_is_refused(parameters):
+    with pytest.raises(InputError, match="the nearest"):
+        matched("lstm", IO, parameters)

@@ -1,0 +1,226 @@
+"""The study: the same rows however often it is killed, and a verdict from them."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from small import FEATURES, small_task
+from unrecur import CorruptFileError, InputError, StudyConfig, load_model, study
+from unrecur.studies.listener import Listener
+from unrecur.studies.recipes import RECIPES, Recipe
+from unrecur.train.config import TrainConfig
+
+CONFIG = StudyConfig(seeds=2, parameters=2700, epochs=2)
+TIMED = {"speed", "seconds", "created", "environment", "command"}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Measure speeds only once."""
+    monkeypatch.setattr("unrecur.studies.speed.SECONDS", 0.0)
+    monkeypatch.setattr("unrecur.train.loop.SAVE_EVERY", 0.0)
+
+
+def timeless(found):
+    """Results without what is a time."""
+    if isinstance(found, dict):
+        return {key: timeless(value) for key, value in found.items() if key not in TIMED}
+    return [timeless(value) for value in found] if isinstance(found, list) else found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted study and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    return study(small_task(), folder, CONFIG), folder
+
+
+def test_every_recipe_has_its_rows(whole):
+    results, _ = whole
+    trials = [(row["model"], row["seed"]) for row in results["rows"]]
+    floors = [(name, 0) for name in ("frequencies", "markov")]
+    trained = [name for name, recipe in RECIPES.items() if recipe.kind != "floor"]
+    assert sorted(trials) == sorted(floors + [(n, s) for n in trained for s in (0, 1)])
+
+
+def test_budgets_match(whole):
+    results, _ = whole
+    for row in results["rows"]:
+        if row["family"] != "floor":
+            assert abs(row["parameters"] - 2700) <= 0.02 * 2700
+            assert len(row["history"]) == 2
+
+
+def test_recurrent_models_are_audited(whole):
+    results, _ = whole
+    for row in results["rows"]:
+        if row["family"] == "recurrent":
+            assert [point["k"] for point in row["memory"]] == [1, 2, 4, 8, 16]
+            last = row["memory"][-1]
+            assert last["metric"] == pytest.approx(row["full_metric"], rel=1e-5)
+            assert last["output_error_max"] < 1e-5
+            proved = row["model"] == "stable-lstm"
+            assert (row["certificate"]["evidence"] == "proved") is proved
+            for point in row["memory"]:
+                assert (point["bound"] is not None) is proved
+                assert not proved or point["output_error_max"] <= point["bound"]
+        else:
+            assert "memory" not in row
+
+
+def test_the_window_is_within_the_tolerance_on_validation(whole):
+    results, folder = whole
+    cut = results["truncation"]
+    rows = [row for row in results["rows"] if row["model"] == cut["model"]]
+    assert cut["seeds"] == [0, 1]
+    assert cut["full_metric"] == pytest.approx(sum(r["metric"]["test"] for r in rows) / 2)
+    names = [entry["feed_forward"] for entry in results["verdict"]["comparisons"]]
+    assert f"{cut['model']} on {cut['k']} inputs" in names
+    spec, model = load_model(folder / "models" / f"{cut['model']}-0.safetensors")
+    assert spec.parameters == rows[0]["parameters"] == sum(p.numel() for p in model.parameters())
+
+
+def test_steps_agree_with_blocks_where_speeds_are_given(whole):
+    results, _ = whole
+    for row in results["rows"]:
+        assert row["speed"]["step_error"] < 1e-4
+        assert row["speed"]["step_seconds"] > 0
+        assert ("train_steps_per_second" in row["speed"]) is (row["family"] != "floor")
+
+
+def test_results_are_json_and_on_disk(whole):
+    results, folder = whole
+    written = json.loads((folder / "results.json").read_text())
+    assert written == json.loads(json.dumps(results, allow_nan=False))
+    assert len((folder / "rows.jsonl").read_text().splitlines()) == len(results["rows"])
+
+
+class Counting(Listener):
+    """Counts the trials that are run."""
+
+    def __init__(self):
+        self.begun, self.ended, self.announced = [], 0, None
+
+    def start(self, trials, finished):
+        self.announced = (trials, finished)
+
+    def begin(self, model, seed):
+        self.begun.append((model, seed))
+
+    def end(self, row):
+        self.ended += 1
+
+
+def test_a_second_run_skips_what_is_finished(whole):
+    results, folder = whole
+    listener = Counting()
+    again = study(small_task(), folder, CONFIG, listener=listener)
+    assert listener.begun == []
+    assert listener.announced == (10, 10)
+    assert again["rows"] == results["rows"]
+    assert timeless(again) == timeless(results)
+
+
+def test_seeds_can_be_added(whole, tmp_path):
+    results, _ = whole
+    one = study(small_task(), tmp_path, StudyConfig(seeds=1, parameters=2700, epochs=2))
+    assert one["verdict"]["answer"] == "undecided"
+    listener = Counting()
+    both = study(small_task(), tmp_path, CONFIG, listener=listener)
+    assert {seed for _, seed in listener.begun} == {1}
+    assert timeless(both) == timeless(results)
+
+
+def run_slowly(folder):
+    torch.set_num_threads(1)
+    study(small_task(), folder, CONFIG)
+
+
+@pytest.mark.parametrize("moments", [(0.2, 0.9), (0.5, 1.6, 0.4)])
+def test_kill_9_changes_no_row(moments, whole, tmp_path):
+    context = multiprocessing.get_context("fork")
+    killed = 0
+    for moment in moments:
+        process = context.Process(target=run_slowly, args=(tmp_path,))
+        process.start()
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "checkpoints").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(moment)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+    assert killed
+    resumed = study(small_task(), tmp_path, CONFIG)
+    assert timeless(resumed) == timeless(whole[0])
+
+
+def test_another_task_in_the_same_folder_is_refused(whole):
+    _, folder = whole
+    with pytest.raises(InputError, match="another study: its task"):
+        study(small_task(name="other"), folder, CONFIG)
+    with pytest.raises(InputError, match="another study: its (data|models)"):
+        study(small_task(sequences=10), folder, CONFIG)
+    with pytest.raises(InputError, match="another study: its parameters"):
+        study(small_task(), folder, StudyConfig(seeds=2, parameters=2709, epochs=2))
+
+
+def test_another_version_is_refused(whole, monkeypatch):
+    _, folder = whole
+    monkeypatch.setattr("unrecur.__version__", "99.0")
+    with pytest.raises(InputError, match="another study: its version"):
+        study(small_task(), folder, CONFIG)
+
+
+def test_a_missing_or_damaged_model_is_an_error(tmp_path):
+    study(small_task(), tmp_path, CONFIG)
+    models = sorted((tmp_path / "models").glob("*lstm*")) + sorted(
+        (tmp_path / "models").glob("gru*")
+    )
+    for path in models:
+        path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(CorruptFileError, match="no whole model file"):
+        study(small_task(), tmp_path, CONFIG)
+    for path in models:
+        path.unlink()
+    with pytest.raises(CorruptFileError, match="is missing"):
+        study(small_task(), tmp_path, CONFIG)
+
+
+def test_recipes_of_ones_own(tmp_path):
+    training = TrainConfig(epochs=1, batch_size=4)
+    recipes = {
+        "mine": Recipe("elman", "recurrent", {}, training),
+        "wide": Recipe("tcn", "feed-forward", {"levels": 1}, training),
+    }
+    results = study(small_task(), tmp_path, CONFIG, recipes)
+    assert {row["model"] for row in results["rows"]} == {"mine", "wide"}
+    assert results["truncation"]["model"] == "mine"
+    assert results["rows"][0]["spec"]["options"]["in_features"] == FEATURES
+
+
+@pytest.mark.parametrize("kinds", [("recurrent",), ("feed-forward",), ("floor",)])
+def test_both_families_are_needed(kinds, tmp_path):
+    recipes = {name: recipe for name, recipe in RECIPES.items() if recipe.kind in kinds}
+    if kinds == ("recurrent",):
+        # The recurrent model's own window is a feed-forward model, so this one has a verdict.
+        results = study(small_task(), tmp_path, CONFIG, recipes)
+        assert len(results["verdict"]["comparisons"]) == 1
+    else:
+        with pytest.raises(InputError, match="at least one recurrent"):
+            study(small_task(), tmp_path, CONFIG, recipes)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"seeds": 0}, {"parameters": -1}, {"margin": 1.0}, {"budget_seconds": 0.0}, {"epochs": 0}],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_settings_out_of_range_are_refused(setting):
+    with pytest.raises(InputError, match=next(iter(setting))):
+        StudyConfig(**setting)
