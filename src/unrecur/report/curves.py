@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from unrecur.report.rows import Curve, Row, Window, history, median_history
+from unrecur.report.rows import Row
+from unrecur.report.series import Window, history, median_history
 from unrecur.report.style import Look
 
 
@@ -39,8 +40,11 @@ def memory_lines(curve: Sequence[Window], full: float | None, look: Look) -> lis
     Returns:
         The lines.
     """
+    curve = [window for window in curve if window.metric is not None]
+    if not curve:
+        return []
     ks = [window.k for window in curve]
-    edge = [window.high for window in curve] + [window.low for window in reversed(curve)]
+    edge = [w.high for w in curve] + [w.low for w in reversed(curve)]
     band = go.Scatter(
         x=ks + ks[::-1],
         y=edge,
@@ -98,14 +102,18 @@ def ring(k: int, height: float | None, look: Look) -> go.Scatter:
         y=[height or None],
         mode="markers",
         marker={"symbol": "circle-open", "size": 17, "color": look.colour, "line": {"width": 3}},
-        name=f"chosen window, k = {k}",
-        hovertemplate=f"{look.name}, chosen k = {k}<br>%{{y:.4g}}<extra></extra>",
+        name=look.name,
+        legendgroup=look.name,
+        hovertemplate=f"%{{fullData.name}}, chosen k = {k}<br>%{{y:.4g}}<extra></extra>",
         showlegend=False,
     )
 
 
 def _line(
-    points: Sequence[tuple[float, float | None]], look: Look, showlegend: bool = False, **style: object
+    points: Sequence[tuple[float, float | None]],
+    look: Look,
+    showlegend: bool = False,
+    **style: object,
 ) -> go.Scatter:
     return go.Scatter(
         x=[x for x, _ in points],

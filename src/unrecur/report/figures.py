@@ -14,75 +14,18 @@ from unrecur.report.rows import (
     section,
     value,
     values,
-    windows,
+    words,
 )
-from unrecur.report.style import GREY, SHADE, Look, canvas, label, looks, scale
-from unrecur.report.text import compact, microseconds, percent
+from unrecur.report.series import windows
+from unrecur.report.style import Look, canvas, looks, scale
+from unrecur.report.text import compact, microseconds
+from unrecur.report.wording import metric_title
 
 SPEEDS = (
-    ("Training, frames per second", "train_steps_per_second", compact),
-    ("Whole sequences, frames per second", "forward_steps_per_second", compact),
-    ("One streaming step, microseconds", "step_seconds", microseconds),
+    ("Training, steps per second", "train_steps_per_second", 1.0, compact),
+    ("Whole sequences, steps per second", "forward_steps_per_second", 1.0, compact),
+    ("One streaming step, microseconds", "step_seconds", 1e6, microseconds),
 )
-
-
-def verdict_figure(results: Results) -> go.Figure | None:
-    """Draw the relative differences between families with their intervals: a forest plot.
-
-    Args:
-        results: The results of a study.
-
-    Returns:
-        The figure, or None without comparisons.
-    """
-    verdict, task = section(results, "verdict"), section(results, "task")
-    comparisons = verdict.get("comparisons") or []
-    if not comparisons:
-        return None
-    figure = canvas(["Feed-forward minus recurrent, relative"], height=130 + 48 * len(comparisons))
-    heights = list(range(len(comparisons), 0, -1))
-    for entry, height in zip(comparisons, heights, strict=True):
-        figure.add_trace(_interval(entry, height, looks(results)))
-    margin = value(verdict, "margin")
-    if margin is not None:
-        figure.add_vrect(x0=-margin, x1=margin, fillcolor=SHADE, line_width=0, layer="below")
-    figure.add_vline(x=0, line={"color": GREY, "width": 1})
-    left, right = ("feed-forward", "recurrent")[:: 1 if task.get("lower_is_better", True) else -1]
-    figure.update_xaxes(tickformat="+.3~p", title=f"← {left} better · {right} better →")
-    figure.update_yaxes(
-        tickvals=heights,
-        ticktext=[_pair(entry) for entry in comparisons],
-        range=[0.4, len(comparisons) + 0.6],
-        showgrid=False,
-    )
-    return figure
-
-
-def _interval(entry: Row, height: int, names: dict[str, Look]) -> go.Scatter:
-    middle, low, high = (value(entry, key) for key in ("relative_difference", "low", "high"))
-    look = names.get(str(entry.get("feed_forward")))
-    return go.Scatter(
-        x=[low, middle, high],
-        y=[height] * 3,
-        mode="lines+markers",
-        line={"color": look.colour if look else GREY, "width": 2.2},
-        marker={
-            "symbol": ["line-ns", look.symbol if look else "circle", "line-ns"],
-            "size": [12, 11, 12],
-            "color": look.colour if look else GREY,
-            "line": {"width": [2, 0, 2], "color": look.colour if look else GREY},
-        },
-        hovertemplate="%{x:+.2%}<extra></extra>",
-        showlegend=False,
-    )
-
-
-def _pair(entry: Row) -> str:
-    names = f"{label(str(entry.get('feed_forward')))} against {label(str(entry.get('recurrent')))}"
-    middle, *ends = (
-        percent(value(entry, key), sign=True) for key in ("relative_difference", "low", "high")
-    )
-    return f"{names}<br>{middle} [{', '.join(ends)}]"
 
 
 def size_figure(results: Results) -> go.Figure | None:
@@ -112,14 +55,14 @@ def size_figure(results: Results) -> go.Figure | None:
     for model, level in floors.items():
         figure.add_trace(_level(level, (low / pad, high * pad), names[model]))
     heights = [height for pairs in points.values() for _, height in pairs]
-    figure.update_xaxes(title="parameters", type=scale(sizes))
+    figure.update_xaxes(title_text="parameters", type=scale(sizes))
     figure.update_yaxes(type=scale([*heights, *floors.values()]))
     return figure
 
 
 def _sizes(rows: Sequence[Row]) -> list[tuple[float, float]]:
     pairs = ((value(row, "parameters"), value(row, "metric", "test")) for row in rows)
-    return [(size, metric) for size, metric in pairs if size and metric is not None]
+    return [(size, metric) for size, metric in pairs if size and size > 0 and metric is not None]
 
 
 def _marks(pairs: Sequence[tuple[float, float]], look: Look) -> go.Scatter:
@@ -167,13 +110,13 @@ def memory_figure(results: Results) -> go.Figure | None:
         figure.add_traces(memory_lines(curve, full, names[model]), rows=1, cols=1)
         figure.add_traces(error_lines(curve, names[model]), rows=1, cols=2)
     chosen = section(results, "truncation")
-    if chosen.get("model") in names:
+    look, k = names.get(words(chosen, "model")), value(chosen, "k")
+    if look and k:
         for panel, key in ((1, "metric"), (2, "output_error_max")):
-            mark = ring(chosen["k"], value(chosen, key), names[chosen["model"]])
-            figure.add_trace(mark, row=1, col=panel)
+            figure.add_trace(ring(int(k), value(chosen, key), look), row=1, col=panel)
     largest = max(window.k for curve in curves.values() for window in curve)
     ticks = _powers(largest)
-    figure.update_xaxes(type="log", tickvals=ticks, ticktext=ticks, title="k, inputs seen")
+    figure.update_xaxes(type="log", tickvals=ticks, ticktext=ticks, title_text="k, inputs seen")
     figure.update_yaxes(type="log", exponentformat="power", row=1, col=2)
     return figure
 
@@ -202,8 +145,9 @@ def training_figure(results: Results) -> go.Figure | None:
             losses += [loss for line in lines for loss in line.y]
     if not losses:
         return None
-    figure.update_xaxes(title="epoch")
-    figure.update_yaxes(type=scale(losses), matches="y")
+    figure.update_xaxes(title_text="epoch")
+    figure.update_yaxes(type=scale(losses), matches="y", row=1, col=2)
+    figure.update_yaxes(type=scale(losses), row=1, col=1)
     return figure
 
 
@@ -217,49 +161,40 @@ def speed_figure(results: Results) -> go.Figure | None:
         The figure, or None where no speed was measured.
     """
     names, groups = looks(results), by_model(results)
-    timed = [model for model, rows in groups.items() if any(row.get("speed") for row in rows)]
+    keys = [key for _, key, _, _ in SPEEDS]
+    timed = [m for m, rows in groups.items() if any(values(rows, "speed", key) for key in keys)]
     if not timed:
         return None
-    figure = canvas([title for title, _, _ in SPEEDS], height=120 + 34 * len(timed), gap=0.12)
-    for panel, (_, key, wording) in enumerate(SPEEDS, start=1):
-        numbers = [middle(values(groups[model], "speed", key)) for model in timed]
-        factor = 1e6 if wording is microseconds else 1
-        figure.add_trace(
-            go.Bar(
-                x=[None if number is None else factor * number for number in numbers],
-                y=list(range(len(timed))),
-                orientation="h",
-                marker={"color": [names[model].colour for model in timed]},
-                text=[wording(number) for number in numbers],
-                textposition="auto",
-                hovertemplate="%{x:,.4g}<extra></extra>",
-                showlegend=False,
-            ),
-            row=1,
-            col=panel,
-        )
+    figure = canvas([title for title, _, _, _ in SPEEDS], height=110 + 34 * len(timed), gap=0.07)
+    for panel, (_, key, factor, wording) in enumerate(SPEEDS, start=1):
+        medians = [middle(values(groups[model], "speed", key)) for model in timed]
+        sizes = [None if size is None else factor * size for size in medians]
+        bars = _bars(sizes, [wording(size) for size in medians], [names[model] for model in timed])
+        figure.add_trace(bars, row=1, col=panel)
+        # The room to the right of the longest bar is for its number.
+        longest = max((size for size in sizes if size is not None), default=0) or 1
+        figure.update_xaxes(range=[0, 1.35 * longest], row=1, col=panel)
     figure.update_yaxes(
         tickvals=list(range(len(timed))),
         ticktext=[names[model].name for model in timed],
         autorange="reversed",
         showgrid=False,
     )
-    figure.update_xaxes(rangemode="tozero", nticks=5)
+    figure.update_yaxes(showticklabels=False)
+    figure.update_yaxes(showticklabels=True, col=1)
+    figure.update_xaxes(nticks=4, tickangle=0)
     return figure
 
 
-def metric_title(results: Results, split: str) -> str:
-    """Name the metric of the task on one split, with its unit and direction.
-
-    Args:
-        results: The results of a study.
-        split: The split.
-
-    Returns:
-        The title.
-    """
-    task = section(results, "task")
-    better = "lower" if task.get("lower_is_better", True) else "higher"
-    name = f"{split} {task.get('metric', 'metric')}"
-    unit = f", {task['unit']}" if task.get("unit") else ""
-    return f"{name[0].upper()}{name[1:]}{unit} ({better} is better)"
+def _bars(sizes: Sequence[float | None], texts: Sequence[str], looks: Sequence[Look]) -> go.Bar:
+    return go.Bar(
+        x=sizes,
+        y=list(range(len(sizes))),
+        orientation="h",
+        marker={"color": [look.colour for look in looks]},
+        text=[text if size is not None else "" for size, text in zip(sizes, texts, strict=True)],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{x:,.4g}<extra></extra>",
+        showlegend=False,
+    )

@@ -1,39 +1,16 @@
-"""Reading a study's plain rows: numbers that may be missing, rows by model, curves over seeds."""
+"""Reading a study's plain rows, any part of which may be missing: rows by model, parts, numbers."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from unrecur import _check
+from unrecur.report.text import printable
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]
-Curve = list[tuple[float, float]]
 
-
-@dataclass(frozen=True)
-class Window:
-    """One point of a model's memory curve: what seeing the last k inputs gives, over its seeds.
-
-    Args:
-        k: The number of inputs seen.
-        metric: The median of the task metric over seeds.
-        low: The smallest metric of a seed.
-        high: The largest metric of a seed.
-        error_median: The median over seeds of the median output error.
-        error_max: The largest output error of any seed.
-        bound: The largest proved bound of any seed, where every seed has one.
-    """
-
-    k: int
-    metric: float | None
-    low: float | None
-    high: float | None
-    error_median: float | None
-    error_max: float | None
-    bound: float | None
+OVERFLOW = 1e100  # no float32 comes near; sums and squares of what is below stay finite
 
 
 def by_model(results: Results) -> dict[str, list[Row]]:
@@ -43,25 +20,25 @@ def by_model(results: Results) -> dict[str, list[Row]]:
         results: The results of a study.
 
     Returns:
-        The rows (one per seed) of each model.
+        The rows (one per seed) of each model; none where a study was stopped before its first.
 
     Raises:
-        InputError: The results have no list of rows, or a row does not name its model.
+        InputError: There is no list of rows, or a row does not name its model.
     """
-    rows = results.get("rows") if isinstance(results, Mapping) else None
-    if not isinstance(rows, Sequence) or isinstance(rows, str):
+    rows = results.get("rows", "missing") or []
+    if not isinstance(rows, list | tuple):
         raise _check.InputError(
-            "expected the results of a study, a dict with a list 'rows', got "
-            f"{type(results).__name__}. Pass what the study returned or json.load gave."
+            "expected the results of a study, a dict with a list 'rows', got one with the keys "
+            f"{sorted(map(str, results))}. Pass what the study returned or its results.json."
         )
     groups: dict[str, list[Row]] = {}
     for number, row in enumerate(rows):
-        if not isinstance(row, Mapping) or "model" not in row:
+        if not isinstance(row, Mapping) or row.get("model") is None:
             raise _check.InputError(
                 f"expected every row to name its 'model', row {number} does not. "
                 "Rerun the study or repair the file."
             )
-        groups.setdefault(str(row["model"]), []).append(row)
+        groups.setdefault(printable(str(row["model"])), []).append(row)
     return groups
 
 
@@ -77,17 +54,79 @@ def is_floor(rows: Sequence[Row]) -> bool:
     return rows[0].get("family") == "floor"
 
 
-def section(results: Results, name: str) -> Mapping[str, Any]:
-    """Look up a part of the results that may be missing.
+def lower_is_better(results: Results) -> bool:
+    """Say which way the metric of the task points; lower is better unless the task says otherwise.
 
     Args:
-        results: The results of a study, or one of its parts.
+        results: The results of a study.
+
+    Returns:
+        Whether lower is better.
+    """
+    return section(results, "task").get("lower_is_better") is not False
+
+
+def section(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Look up a part that may be missing.
+
+    Args:
+        mapping: The results of a study, or one of its parts.
         name: The part.
 
     Returns:
-        The part, empty where it is missing or None.
+        The part, empty where it is missing or no mapping.
     """
-    return results.get(name) or {}
+    found = mapping.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def entries(mapping: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Look up a list of parts that may be missing.
+
+    Args:
+        mapping: A row, or any part of the results.
+        name: The list.
+
+    Returns:
+        Its mappings; empty where it is missing or no list.
+    """
+    found = mapping.get(name)
+    if not isinstance(found, list | tuple):
+        return []
+    return [entry for entry in found if isinstance(entry, Mapping)]
+
+
+def words(mapping: Mapping[str, Any], name: str, default: str = "") -> str:
+    """Look up a text that may be missing.
+
+    Args:
+        mapping: A row, or any part of the results.
+        name: The text.
+        default: What stands for a missing one.
+
+    Returns:
+        The text, printable; of anything else than a text, how Python writes it.
+
+    Example:
+        >>> words({"git": "5f3c "}, "git"), words({"git": None}, "git", "none")
+        ('5f3c', 'none')
+    """
+    found = mapping.get(name)
+    return default if found is None else printable(str(found))
+
+
+def lines(mapping: Mapping[str, Any], name: str) -> list[str]:
+    """Look up a list of texts that may be missing.
+
+    Args:
+        mapping: A row, or any part of the results.
+        name: The list.
+
+    Returns:
+        The texts, printable; empty where the list is missing or no list.
+    """
+    found = mapping.get(name)
+    return [printable(str(text)) for text in found] if isinstance(found, list | tuple) else []
 
 
 def value(row: Mapping[str, Any], *path: str) -> float | None:
@@ -98,7 +137,7 @@ def value(row: Mapping[str, Any], *path: str) -> float | None:
         path: The keys that lead to the number.
 
     Returns:
-        The number; None where a key is missing, or where there is no finite number.
+        The number; None where a key is missing, or where there is no finite number (NaN is none).
 
     Example:
         >>> value({"metric": {"test": 7.5}}, "metric", "test"), value({}, "metric", "test")
@@ -109,7 +148,7 @@ def value(row: Mapping[str, Any], *path: str) -> float | None:
         found = found.get(key) if isinstance(found, Mapping) else None
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
-    return found if math.isfinite(found) else None
+    return found if abs(found) < OVERFLOW else None
 
 
 def values(rows: Sequence[Mapping[str, Any]], *path: str) -> list[float]:
@@ -135,66 +174,3 @@ def middle(numbers: Sequence[float]) -> float | None:
         Their median, or None.
     """
     return median(numbers) if numbers else None
-
-
-def history(row: Row, part: str) -> Curve:
-    """Read a training curve of one row.
-
-    Args:
-        row: The row.
-        part: "train" or "valid".
-
-    Returns:
-        Pairs of epoch and loss.
-    """
-    points = ((value(entry, "epoch"), value(entry, part)) for entry in row.get("history") or [])
-    return [(epoch, loss) for epoch, loss in points if epoch is not None and loss is not None]
-
-
-def median_history(rows: Sequence[Row], part: str) -> Curve:
-    """Take the median training curve over the seeds of one model.
-
-    It ends at the last epoch that every seed reached: a median over the seeds that happen to be
-    left would jump when one stops.
-
-    Args:
-        rows: The rows of one model.
-        part: "train" or "valid".
-
-    Returns:
-        Pairs of epoch and loss.
-    """
-    curves = [dict(curve) for row in rows if (curve := history(row, part))]
-    shared = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
-    return [(epoch, median(curve[epoch] for curve in curves)) for epoch in shared]
-
-
-def windows(rows: Sequence[Row]) -> list[Window]:
-    """Take a model's memory curve over its seeds.
-
-    Args:
-        rows: The rows of one model.
-
-    Returns:
-        One point for each k that any seed measured, in order.
-    """
-    points: dict[int, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        for point in row.get("memory") or []:
-            points.setdefault(point["k"], []).append(point)
-    return [_window(k, points[k]) for k in sorted(points)]
-
-
-def _window(k: int, points: list[Mapping[str, Any]]) -> Window:
-    metrics, bounds = values(points, "metric"), values(points, "bound")
-    # A bound of some seeds only, beside the worst error of all, could look broken when it is not.
-    proved = len(bounds) == len(points)
-    return Window(
-        k=k,
-        metric=middle(metrics),
-        low=min(metrics, default=None),
-        high=max(metrics, default=None),
-        error_median=middle(values(points, "output_error_median")),
-        error_max=max(values(points, "output_error_max"), default=None),
-        bound=max(bounds) if proved else None,
-    )

@@ -3,11 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unrecur.report.rows import Results, Row, by_model, middle, section, value, values, windows
+from unrecur.report.rows import (
+    Results,
+    Row,
+    by_model,
+    entries,
+    lines,
+    middle,
+    section,
+    value,
+    values,
+    words,
+)
+from unrecur.report.series import windows
 from unrecur.report.summary import summarise
 from unrecur.report.text import ABSENT, microseconds, number, percent
+from unrecur.report.wording import comparisons
 
 DIGITS = 6
+STEP_TIME = "one step, \N{MICRO SIGN}s"
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -18,11 +33,13 @@ class Sheet:
         columns: The heads.
         rows: The cells, as many in each row as there are heads.
         names: How many leading columns name the row.
+        prose: The places of columns that hold sentences or codes, which may be broken anywhere.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     names: int = 1
+    prose: Sequence[int] = ()
 
 
 def verdict_sheet(results: Results) -> Sheet:
@@ -36,14 +53,14 @@ def verdict_sheet(results: Results) -> Sheet:
     """
     keys = ("feed_forward_metric", "recurrent_metric")
     shares = ("relative_difference", "low", "high")
-    columns = ("feed-forward", "recurrent", "its metric", "recurrent metric", "difference")
+    names = ("feed-forward", "recurrent", "feed-forward metric", "recurrent metric")
     return Sheet(
-        columns=(*columns, "interval from", "to"),
+        columns=(*names, "difference", "interval from", "to"),
         rows=[
-            [str(entry.get("feed_forward", ABSENT)), str(entry.get("recurrent", ABSENT))]
+            [words(entry, name, ABSENT) for name in ("feed_forward", "recurrent")]
             + [number(value(entry, key), DIGITS) for key in keys]
             + [percent(value(entry, key), sign=True) for key in shares]
-            for entry in section(results, "verdict").get("comparisons") or []
+            for entry in comparisons(results)
         ],
         names=2,
     )
@@ -59,11 +76,11 @@ def size_sheet(results: Results) -> Sheet:
         One row a seed of a model.
     """
     return Sheet(
-        columns=("model", "seed", "parameters", "train", "validation", "test", "best epoch", "stopped by"),
+        columns=("model", "seed", "parameters", *SPLITS, "best epoch", "stopped by"),
         rows=[
             [model, _seed(row), number(value(row, "parameters"))]
             + [number(value(row, "metric", part), DIGITS) for part in ("train", "valid", "test")]
-            + [number(value(row, "best_epoch")), str(row.get("stopped") or ABSENT)]
+            + [number(value(row, "best_epoch")), words(row, "stopped", ABSENT)]
             for model, rows in by_model(results).items()
             for row in rows
         ],
@@ -80,19 +97,19 @@ def memory_sheet(results: Results) -> Sheet:
     Returns:
         One row a model and k, and one for each model without truncation.
     """
-    lines: list[list[str]] = []
+    cells: list[list[str]] = []
     for model, rows in by_model(results).items():
         curve = windows(rows)
         for window in curve:
             shown = (window.metric, window.low, window.high)
             errors = (window.error_median, window.error_max, window.bound)
-            lines.append([model, str(window.k), *(number(x, DIGITS) for x in (*shown, *errors))])
+            cells.append([model, str(window.k), *(number(x, DIGITS) for x in (*shown, *errors))])
         if curve:
             full = number(middle(values(rows, "full_metric")), DIGITS)
-            lines.append([model, "all", full, *[ABSENT] * 5])
+            cells.append([model, "all", full, *[ABSENT] * 5])
     metrics = ("metric, median", "lowest seed", "highest seed")
-    errors = ("error, median", "error, largest", "proved bound")
-    return Sheet(columns=("model", "k", *metrics, *errors), rows=lines, names=2)
+    bounds = ("error, median", "error, largest", "certified bound")
+    return Sheet(columns=("model", "k", *metrics, *bounds), rows=cells, names=2)
 
 
 def training_sheet(results: Results) -> Sheet:
@@ -111,7 +128,7 @@ def training_sheet(results: Results) -> Sheet:
             + [number(value(entry, part), DIGITS) for part in ("train", "valid")]
             for model, rows in by_model(results).items()
             for row in rows
-            for entry in row.get("history") or []
+            for entry in entries(row, "history")
         ],
         names=3,
     )
@@ -126,12 +143,16 @@ def speed_sheet(results: Results) -> Sheet:
     Returns:
         One row a model that was timed.
     """
+    timed = [
+        (line.model, line.train_rate, line.forward_rate, line.step_seconds)
+        for line in summarise(results)
+    ]
     return Sheet(
-        columns=("model", "training, frames/s", "whole sequences, frames/s", "one step, µs"),
+        columns=("model", "training, steps/s", "whole sequences, steps/s", STEP_TIME),
         rows=[
-            [line.model, number(line.train_rate), number(line.forward_rate), microseconds(line.step_seconds)]
-            for line in summarise(results)
-            if not line.train_rate is line.forward_rate is line.step_seconds is None
+            [model, number(train), number(forward), microseconds(step)]
+            for model, train, forward, step in timed
+            if any(speed is not None for speed in (train, forward, step))
         ],
     )
 
@@ -145,10 +166,9 @@ def summary_sheet(results: Results) -> Sheet:
     Returns:
         One row a model.
     """
-    metrics = ("train", "validation", "test", "spread of test")
-    speeds = ("training, frames/s", "one step, µs")
+    columns = ("model", "family", "parameters", "seeds", *SPLITS, "spread of test")
     return Sheet(
-        columns=("model", "family", "parameters", "seeds", *metrics, *speeds, "least k"),
+        columns=(*columns, "training, steps/s", STEP_TIME, "least k"),
         rows=[
             [line.model, line.family, number(line.parameters), str(line.seeds)]
             + [number(x) for x in (line.train, line.valid, line.test)]
@@ -160,5 +180,38 @@ def summary_sheet(results: Results) -> Sheet:
     )
 
 
+def certificate_sheet(results: Results) -> Sheet:
+    """Tabulate the certificates, those of a model that say the same in one row.
+
+    Args:
+        results: The results of a study.
+
+    Returns:
+        One row for each statement about a model.
+    """
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for model, rows in by_model(results).items():
+        for row in rows:
+            if found := section(row, "certificate"):
+                said = (words(found, "evidence", ABSENT), words(found, "norm") or ABSENT)
+                why = (
+                    "; ".join(lines(found, name)) or ABSENT for name in ("assumptions", "reasons")
+                )
+                groups.setdefault((model, *said, *why), []).append(row)
+    return Sheet(
+        columns=("model", "seeds", "evidence", "norm", "largest rate", "assumptions", "reasons"),
+        rows=[
+            [model, ", ".join(map(_seed, rows)), evidence, norm, _largest_rate(rows), *why]
+            for (model, evidence, norm, *why), rows in groups.items()
+        ],
+        names=4,
+        prose=(5, 6),
+    )
+
+
+def _largest_rate(rows: Sequence[Row]) -> str:
+    return number(max(values(rows, "certificate", "rate"), default=None))
+
+
 def _seed(row: Row) -> str:
-    return str(row.get("seed", ABSENT))
+    return words(row, "seed", ABSENT)

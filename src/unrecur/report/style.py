@@ -10,9 +10,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from unrecur.report.rows import Results, by_model, is_floor
+from unrecur.report.text import shorten
 
-# Okabe and Ito's palette, less black (lost on a dark page) and yellow (lost on a white one).
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Okabe and Ito's palette, less black and yellow (lost on a dark or a white page), the last two
+# darkened until they stand out from white as well.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#3B9BD6")
 # Their numbers share no divisor with the colours', so that no two models look the same.
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
@@ -64,7 +66,7 @@ def looks(results: Results) -> dict[str, Look]:
     found, trained, floors = {}, 0, 0
     for model, rows in by_model(results).items():
         if is_floor(rows):
-            found[model] = _look(model, floors, GREY)
+            found[model] = _look(model, floors + 1, GREY)
             floors += 1
         else:
             found[model] = _look(model, trained, COLOURS[trained % len(COLOURS)])
@@ -84,15 +86,13 @@ def label(text: str) -> str:
         text: Any text.
 
     Returns:
-        The text with its middle left out where it is long, escaped.
+        The text, shortened and escaped.
 
     Example:
-        >>> label("<b>lstm"), label("a_very_long_name_of_one_model")
-        ('&lt;b&gt;lstm', 'a_very_long_…f_one_model')
+        >>> label("<b>lstm")
+        '&lt;b&gt;lstm'
     """
-    if len(text) > LONGEST_LABEL:
-        text = f"{text[: LONGEST_LABEL // 2]}…{text[-(LONGEST_LABEL // 2 - 1) :]}"
-    return html.escape(text, quote=False)
+    return html.escape(shorten(text, LONGEST_LABEL), quote=False)
 
 
 def canvas(titles: Sequence[str], *, height: int, gap: float = 0.09) -> go.Figure:
@@ -119,15 +119,15 @@ def canvas(titles: Sequence[str], *, height: int, gap: float = 0.09) -> go.Figur
         meta={"panels": len(titles)},
     )
     line: dict[str, Any] = {"gridcolor": GRID, "linecolor": GREY, "zeroline": False}
+    line |= {"title_font_size": 13}
     figure.update_xaxes(**line, showline=True, ticks="outside", tickcolor=GREY, automargin=True)
     figure.update_yaxes(**line, automargin=True)
     for panel, title in enumerate(titles, start=1):
-        _title(figure, panel, title)
+        _title(figure, panel, wrap(title, 88 // max(2, len(titles)), max_lines=2, placeholder=" …"))
     return figure
 
 
-def _title(figure: go.Figure, panel: int, title: str) -> None:
-    lines = wrap(title, 44, max_lines=2, placeholder=" …")
+def _title(figure: go.Figure, panel: int, lines: Sequence[str]) -> None:
     figure.add_annotation(
         text="<br>".join(html.escape(line, quote=False) for line in lines),
         xref=f"x{panel} domain" if panel > 1 else "x domain",

@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from unrecur.report.rows import Results, Row, Window, by_model, middle, section, value, values, windows
+from unrecur.report.rows import (
+    Results,
+    Row,
+    by_model,
+    lower_is_better,
+    middle,
+    section,
+    value,
+    values,
+    words,
+)
+from unrecur.report.series import Window, windows
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,7 @@ class Summary:
         forward_rate: The median throughput over whole sequences, in steps per second.
         step_seconds: The median time of one streaming step.
         least_k: The least measured k within the tolerance, where known.
+        evidence: What the certificates rest on, where all seeds have the same; else "mixed".
     """
 
     model: str
@@ -38,6 +50,7 @@ class Summary:
     forward_rate: float | None
     step_seconds: float | None
     least_k: int | None
+    evidence: str
 
 
 def summarise(results: Results) -> list[Summary]:
@@ -97,7 +110,7 @@ def _summary(model: str, rows: Sequence[Row], results: Results) -> Summary:
     parameters = middle(values(rows, "parameters"))
     return Summary(
         model=model,
-        family=str(rows[0].get("family") or ""),
+        family=words(rows[0], "family"),
         parameters=None if parameters is None else round(parameters),
         seeds=len(rows),
         train=_mean(values(rows, "metric", "train")),
@@ -111,9 +124,15 @@ def _summary(model: str, rows: Sequence[Row], results: Results) -> Summary:
             windows(rows),
             middle(values(rows, "full_metric")),
             tolerance(results),
-            lower_is_better=section(results, "task").get("lower_is_better", True),
+            lower_is_better=lower_is_better(results),
         ),
+        evidence=_evidence(rows),
     )
+
+
+def _evidence(rows: Sequence[Row]) -> str:
+    kinds = {words(section(row, "certificate"), "evidence") for row in rows}
+    return kinds.pop() if len(kinds) == 1 else "mixed"
 
 
 def _mean(numbers: Sequence[float]) -> float | None:

@@ -14,18 +14,20 @@ def number(value: float | None, digits: int = 4) -> str:
         The text; a dash for None.
 
     Example:
-        >>> number(7.49), number(100123), number(1.2345e-7), number(None) == ABSENT
-        ('7.490', '100,123', '1.234e-07', True)
+        >>> number(7.49), number(100123), number(9999.96), number(1.25e-7)
+        ('7.490', '100,123', '10,000', '1.250e-07')
+        >>> number(None) == ABSENT
+        True
     """
     if value is None:
         return ABSENT
     if value == 0 or (isinstance(value, int) and abs(value) < 1e12):
         return f"{value:,.0f}"
-    if 1e-3 <= abs(value) < 10**digits:
+    short = f"{value:.{digits - 1}e}"
+    size = abs(float(short))
+    if 1e-3 <= size < 10**digits:
         return f"{value:#.{digits}g}".rstrip(".")
-    if 10**digits <= abs(value) < 1e9:
-        return f"{value:,.0f}"
-    return f"{value:.{digits - 1}e}"
+    return f"{value:,.0f}" if 10**digits <= size < 1e9 else short
 
 
 def compact(value: float | None) -> str:
@@ -39,14 +41,14 @@ def compact(value: float | None) -> str:
 
     Example:
         >>> compact(91234.0), compact(2_500_000), compact(12.0)
-        ('91.2k', '2.50M', '12.0')
+        ('91.2k', '2.50M', '12')
     """
     if value is None:
         return ABSENT
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * size:
             return f"{value / size:#.3g}".rstrip(".") + letter
-    return f"{value:#.3g}".rstrip(".")
+    return f"{value:.3g}"
 
 
 def percent(fraction: float | None, *, sign: bool = False) -> str:
@@ -60,12 +62,13 @@ def percent(fraction: float | None, *, sign: bool = False) -> str:
         The text; a dash for None.
 
     Example:
-        >>> percent(0.02), percent(0.0041, sign=True), percent(0.95)
-        ('2%', '+0.41%', '95%')
+        >>> percent(0.02), percent(0.0041, sign=True), percent(0.95), percent(25.0)
+        ('2%', '+0.41%', '95%', '2,500%')
     """
     if fraction is None:
         return ABSENT
-    text = f"{100 * fraction:{'+' if sign else ''}.3g}%"
+    digits = ".3g" if abs(fraction) < 9.995 else ",.0f"
+    text = f"{100 * fraction:{'+' if sign else ''}{digits}}%"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -98,7 +101,7 @@ def duration(seconds: float | None) -> str:
 
     Example:
         >>> duration(190.2), duration(7300), duration(4.2)
-        ('3 min 10 s', '2 h 2 min', '4.2 s')
+        ('3 min 10 s', '2 h 1 min', '4.2 s')
     """
     if seconds is None:
         return ABSENT
@@ -124,3 +127,41 @@ def counted(count: int, noun: str) -> str:
         ('1 seed', '3 seeds')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def shorten(text: str, longest: int) -> str:
+    """Leave out the middle of a long text.
+
+    Args:
+        text: Any text.
+        longest: The most characters to keep, the ellipsis among them; at least 3.
+
+    Returns:
+        The text, as long at most.
+
+    Example:
+        >>> shorten("lstm", 8), shorten("a_very_long_name", 8)
+        ('lstm', 'a_ve…ame')
+    """
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]}…{text[-((longest - 1) // 2) :]}"
+
+
+def printable(text: str) -> str:
+    r"""Make a text safe to show: one line, without characters that steer what shows it.
+
+    A terminal obeys escapes, a page turns round what follows a right-to-left override, and UTF-8
+    has no place for half a surrogate pair.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text, each run of white space a space, each such character a question mark.
+
+    Example:
+        >>> printable(" red\x1b[31m\nhat ")
+        'red?[31m hat'
+    """
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

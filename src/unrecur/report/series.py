@@ -1,0 +1,97 @@
+"""Curves of one model over its seeds: training histories, memory against the number of inputs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from unrecur.report.rows import Row, entries, middle, value, values
+
+Curve = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """One point of a model's memory curve: what seeing the last k inputs gives, over its seeds.
+
+    Args:
+        k: The number of inputs seen.
+        metric: The median of the task metric over seeds.
+        low: The smallest metric of a seed.
+        high: The largest metric of a seed.
+        error_median: The median over seeds of the median output error.
+        error_max: The largest output error of any seed.
+        bound: The largest proved bound of any seed, where every seed has one.
+    """
+
+    k: int
+    metric: float | None
+    low: float | None
+    high: float | None
+    error_median: float | None
+    error_max: float | None
+    bound: float | None
+
+
+def history(row: Row, part: str) -> Curve:
+    """Read a training curve of one row.
+
+    Args:
+        row: The row.
+        part: "train" or "valid".
+
+    Returns:
+        Pairs of epoch and loss.
+    """
+    points = ((value(entry, "epoch"), value(entry, part)) for entry in entries(row, "history"))
+    return [(epoch, loss) for epoch, loss in points if epoch is not None and loss is not None]
+
+
+def median_history(rows: Sequence[Row], part: str) -> Curve:
+    """Take the median training curve over the seeds of one model.
+
+    It ends at the last epoch that every seed reached: a median over the seeds that happen to be
+    left would jump when one stops.
+
+    Args:
+        rows: The rows of one model.
+        part: "train" or "valid".
+
+    Returns:
+        Pairs of epoch and loss.
+    """
+    curves = [dict(curve) for row in rows if (curve := history(row, part))]
+    shared = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
+    return [(epoch, median(curve[epoch] for curve in curves)) for epoch in shared]
+
+
+def windows(rows: Sequence[Row]) -> list[Window]:
+    """Take a model's memory curve over its seeds.
+
+    Args:
+        rows: The rows of one model.
+
+    Returns:
+        One point for each k that any seed measured, in order.
+    """
+    points: dict[int, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        for point in entries(row, "memory"):
+            if (k := value(point, "k")) is not None:
+                points.setdefault(int(k), []).append(point)
+    return [_window(k, points[k]) for k in sorted(points)]
+
+
+def _window(k: int, points: list[Mapping[str, Any]]) -> Window:
+    metrics, bounds = values(points, "metric"), values(points, "bound")
+    # A bound of some seeds only, beside the worst error of all, could look broken when it is not.
+    proved = len(bounds) == len(points)
+    return Window(
+        k=k,
+        metric=middle(metrics),
+        low=min(metrics, default=None),
+        high=max(metrics, default=None),
+        error_median=middle(values(points, "output_error_median")),
+        error_max=max(values(points, "output_error_max"), default=None),
+        bound=max(bounds) if proved else None,
+    )
