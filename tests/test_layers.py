@@ -26,6 +26,7 @@ FLOORS = [
     "studies",
     "report",
     "cli",
+    "__main__",
 ]
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 
 from cases import FEATURES, SPECS
-from unrecur import CorruptFileError, InputError, Spec, build, load_model, save_model
+from unrecur import CorruptFileError, InputError, build, load_model, save_model
 
 
 @pytest.mark.parametrize("name", SPECS)

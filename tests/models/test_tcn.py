@@ -8,19 +8,15 @@ from unrecur.models.tcn import tcn
 
 def plain_block(block, x, dilation):
     """One residual block on [batch, features, time], written out."""
-    residual = block.models[0]
-    convolutions = [m.convolution for m in residual.model.models if hasattr(m, "convolution")]
     y = x
-    for convolution in convolutions:
-        pad = (convolution.kernel_size[0] - 1) * dilation
-        magnitude = convolution.parametrizations.weight.original0
-        direction = convolution.parametrizations.weight.original1
+    for convolution in (block.first, block.second):
+        magnitude, direction = convolution.magnitude, convolution.direction
+        pad = (direction.shape[2] - 1) * dilation
         weight = magnitude * direction / direction.flatten(1).norm(dim=1)[:, None, None]
         y = functional.conv1d(y, weight, convolution.bias, padding=pad, dilation=dilation)
         y = functional.relu(y[..., : y.shape[-1] - pad])
-    if residual.shortcut is not None:
-        linear = residual.shortcut.module
-        x = functional.conv1d(x, linear.weight[..., None], linear.bias)
+    if block.shortcut is not None:
+        x = functional.conv1d(x, block.shortcut.weight[..., None], block.shortcut.bias)
     return functional.relu(x + y)
 
 

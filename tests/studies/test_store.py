@@ -79,7 +79,7 @@ def test_a_database_of_something_else_is_an_error(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(OSError, match="study.db"):
+    with pytest.raises(OSError, match=r"study\.db"):
         Store(tmp_path, IDENTITY)
 
 
@@ -90,8 +90,8 @@ def test_a_database_that_cannot_be_opened_is_an_error_of_the_system(tmp_path):
 
 
 def test_one_process_at_a_time(tmp_path):
+    again = locked(tmp_path / "new")
     with locked(tmp_path / "new"), pytest.raises(InputError, match="another process"):
-        with locked(tmp_path / "new"):
-            pass
+        again.__enter__()
     with locked(tmp_path / "new"):
         pass

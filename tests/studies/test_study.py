@@ -16,7 +16,7 @@ from unrecur.studies.recipes import RECIPES, Recipe
 from unrecur.train.config import TrainConfig
 
 CONFIG = StudyConfig(seeds=2, parameters=2700, epochs=2)
-TIMED = {"speed", "seconds", "created", "environment", "command"}
+TIMED = {"speed", "seconds", "wall_seconds", "created", "environment", "command"}
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +164,7 @@ def test_another_task_in_the_same_folder_is_refused(whole):
     _, folder = whole
     with pytest.raises(InputError, match="another study: its task"):
         study(small_task(name="other"), folder, CONFIG)
-    with pytest.raises(InputError, match="another study: its (data|models)"):
+    with pytest.raises(InputError, match=r"another study: its (data|models)"):
         study(small_task(sequences=10), folder, CONFIG)
     with pytest.raises(InputError, match="another study: its parameters"):
         study(small_task(), folder, StudyConfig(seeds=2, parameters=2709, epochs=2))

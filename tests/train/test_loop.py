@@ -152,7 +152,7 @@ def test_gradients_are_clipped():
 
 def test_a_gradient_or_loss_that_is_no_number_is_an_error():
     config = TrainConfig(epochs=5, batch_size=2, learning_rate=1e30, clip=1e30)
-    with pytest.raises(InputError, match="training (loss|gradient) is (inf|nan) in epoch 1"):
+    with pytest.raises(InputError, match=r"training (loss|gradient) is (inf|nan) in epoch 1"):
         train(Spec("elman", {**IO, "hidden": 6}), small_task(), config, 0)
 
 

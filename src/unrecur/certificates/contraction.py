@@ -118,8 +118,9 @@ def _(cell: LSTM, input_box: Any) -> Certificate:
 
     (row sums of magnitudes; the slopes of the logistic function and tanh are at most 1/4 and 1), so
     one step contracts by the largest over j of
-    phi_j + (cbar_j |W_f|_j + |W_i|_j + |W_o|_j) / 4 + |W_g|_j. Derived in docs/theory.md from
-    Miller and Hardt 2019, section 4.2, whose separate conditions imply it.
+    phi_j + (cbar_j |W_f|_j + |W_i|_j + |W_o|_j) / 4 + |W_g|_j. Derived in
+    docs/theory/contraction.md from Miller and Hardt 2019, section 4.2, whose separate conditions
+    imply it.
 
     Args:
         cell: The cell.

@@ -23,11 +23,12 @@ for verb in (study, audit, train, report):
     app.command()(friendly(verb))
 
 
-def _show_version(value: bool) -> None:
-    """Print the version and leave."""
+def _show_version(value: bool) -> bool:
+    """Print the version and leave, if asked to."""
     if value:
         typer.echo(f"unrecur {__version__}")
         raise typer.Exit
+    return value
 
 
 @app.callback()

@@ -15,7 +15,8 @@ def study(
         int | None, typer.Option(help="Train each model so many times.", show_default="3")
     ] = None,
     budget_seconds: Annotated[
-        float | None, typer.Option(help="Train no model for longer than this.")
+        float | None,
+        typer.Option(help="Train no model for longer than this.", show_default="no limit"),
     ] = None,
     out: Annotated[
         Path | None,
@@ -23,6 +24,9 @@ def study(
     ] = None,
     data_dir: DataDir = None,
     device: Device = "cpu",
+    epochs: Annotated[
+        int | None, typer.Option(help="Train each model so many epochs.", show_default="12")
+    ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Tiny models, two epochs: shows that everything runs.")
     ] = False,
@@ -47,6 +51,7 @@ def study(
         config,
         seeds=config.seeds if seeds is None else seeds,
         budget_seconds=budget_seconds,
+        epochs=config.epochs if epochs is None else epochs,
         device=device,
     )
     loaded = load_task(task, data_dir)

@@ -24,8 +24,8 @@ def train(
         float, typer.Option(help="With --stable: the contraction to prove, below 1.")
     ] = 0.95,
     parameters: Annotated[int, typer.Option(help="How many the model shall have.")] = 120_000,
-    epochs: Annotated[int, typer.Option(help="The number of epochs.")] = 14,
-    dropout: Annotated[float, typer.Option(help="The dropout probability.")] = 0.2,
+    epochs: Annotated[int, typer.Option(help="The number of epochs.")] = 12,
+    dropout: Annotated[float, typer.Option(help="The dropout probability.")] = 0.1,
     seed: Annotated[int, typer.Option(help="The seed.")] = 0,
     data_dir: DataDir = None,
     device: Device = "cpu",

@@ -13,6 +13,7 @@ from unrecur import _check
 from unrecur._check import InputError
 
 Split = Literal["train", "valid", "test"]
+POOL = 16  # batches that share out their sequences by length
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 Pair = tuple[Tensor, Tensor]
 
@@ -116,17 +117,23 @@ class Task:
         Args:
             split: Which one.
             size: The number of sequences in a batch.
-            generator: Shuffles the sequences; None takes them by length, so that little is padded.
+            generator: Shuffles the sequences. None takes them by length, so that little is padded;
+                shuffled ones are put in order of length within pools of 16 batches, and the
+                batches shuffled.
 
         Yields:
             Each batch.
         """
         pairs = self.splits[split]
+        lengths = torch.tensor([len(x) for x, _ in pairs])
         if generator is None:
-            order = torch.tensor([len(x) for x, _ in pairs]).argsort(stable=True)
+            groups = list(torch.split(lengths.argsort(stable=True), size))
         else:
             order = torch.randperm(len(pairs), generator=generator)
-        for index in torch.split(order, size):
+            pools = [pool[lengths[pool].argsort()] for pool in order.split(POOL * size)]
+            batches = [batch for pool in pools for batch in pool.split(size)]
+            groups = [batches[i] for i in torch.randperm(len(batches), generator=generator)]
+        for index in groups:
             rows = [pairs[i] for i in index.tolist()]
             yield Batch(
                 pad_sequence([x for x, _ in rows], batch_first=True),

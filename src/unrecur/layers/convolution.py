@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import weight_norm
 
 from unrecur import _check
 from unrecur.core.field import Field
@@ -55,8 +54,29 @@ class CausalConvolution(AbstractSequenceModel):
         self.out_features = out_features
         self.dilation = dilation
         self.past = (kernel_size - 1) * dilation
-        convolution = nn.Conv1d(in_features, out_features, kernel_size, dilation=dilation)
-        self.convolution = weight_norm(convolution) if normalize else convolution
+        start = nn.Conv1d(in_features, out_features, kernel_size)  # for torch's initialisation
+        self.bias = nn.Parameter(start.bias.detach())
+        self.magnitude = nn.Parameter(torch.empty(out_features, 1, 1)) if normalize else None
+        self.direction = nn.Parameter(torch.empty_like(start.weight))
+        self.set_weight(start.weight)
+
+    @property
+    def weight(self) -> Float[Tensor, "E D K"]:
+        """The weight W, torch's layout for a convolution."""
+        if self.magnitude is None:
+            return self.direction
+        return torch._weight_norm(self.direction, self.magnitude, 0)
+
+    @torch.no_grad()
+    def set_weight(self, weight: Float[Tensor, "E D K"]) -> None:
+        """Set the weight, and with it magnitude and direction where it is normalised.
+
+        Args:
+            weight: The weight W.
+        """
+        self.direction.copy_(weight)
+        if self.magnitude is not None:
+            self.magnitude.copy_(torch.linalg.vector_norm(weight, dim=(1, 2), keepdim=True))
 
     @property
     def receptive_field(self) -> Field:
@@ -65,8 +85,7 @@ class CausalConvolution(AbstractSequenceModel):
 
     def init_state(self, batch: int) -> State:
         """Make the zeros that stand before the first input."""
-        weight = self.convolution.weight
-        return weight.new_zeros(batch, self.past, self.in_features)
+        return self.bias.new_zeros(batch, self.past, self.in_features)
 
     def forward(
         self,
@@ -78,8 +97,8 @@ class CausalConvolution(AbstractSequenceModel):
         _check.block(x, self.in_features)
         before = self.init_state(x.shape[0]) if state is None else state
         seen = torch.cat([before, zero_padding(x, lengths)], 1)
-        y = self.convolution(seen.transpose(1, 2)).transpose(1, 2)
-        return y, self._last(seen, lengths)
+        y = functional.conv1d(seen.transpose(1, 2), self.weight, self.bias, dilation=self.dilation)
+        return y.transpose(1, 2), self._last(seen, lengths)
 
     def _last(self, seen: Tensor, lengths: Tensor | None) -> Tensor:
         """Take the last (K-1) d inputs of each row, counted from its own end."""
@@ -95,7 +114,6 @@ class CausalConvolution(AbstractSequenceModel):
         """Map one step; see `AbstractSequenceModel.step`."""
         _check.frame(x_t, self.in_features)
         before = self.init_state(x_t.shape[0]) if state is None else state
-        seen = torch.cat([before, x_t[:, None]], 1)
-        taps = seen[:, :: self.dilation].transpose(1, 2).flatten(1)
-        y_t = functional.linear(taps, self.convolution.weight.flatten(1), self.convolution.bias)
-        return y_t, seen[:, 1:]
+        seen = torch.cat([before, x_t.unsqueeze(1)], 1)
+        taps = seen[:, :: self.dilation].mT.flatten(1)
+        return functional.linear(taps, self.weight.flatten(1), self.bias), seen[:, 1:]

@@ -1,10 +1,15 @@
 """The temporal convolutional network."""
 
 import torch
-from torch import nn
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+from torch.nn import functional
 
 from unrecur import _check
-from unrecur.core.compose import Pointwise, Residual, Serial
+from unrecur.core.compose import Serial
+from unrecur.core.field import Field
+from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.state import State, zero_padding
 from unrecur.layers.convolution import CausalConvolution
 from unrecur.layers.embedding import readout
 
@@ -45,33 +50,76 @@ def tcn(
     _check.fraction(dropout, "dropout")
     widths = [in_features] + [hidden] * levels
     blocks = [
-        _block(below, hidden, kernel_size, 2**level, dropout)
+        ResidualBlock(below, hidden, kernel_size, 2**level, dropout)
         for level, below in enumerate(widths[:-1])
     ]
     return Serial(*blocks, readout(hidden, out_features))
 
 
-def _block(
-    in_features: int, hidden: int, kernel_size: int, dilation: int, dropout: float
-) -> Serial:
-    """Two convolutions around a shortcut, then a rectifier."""
+class ResidualBlock(AbstractSequenceModel):
+    """relu(x + dropout(relu(C_2 dropout(relu(C_1 x))))), C_1 and C_2 causal convolutions.
 
-    def half(below: int) -> list[CausalConvolution | Pointwise]:
-        convolution = CausalConvolution(below, hidden, kernel_size, dilation, normalize=True)
-        active = Pointwise(nn.Sequential(nn.ReLU(), nn.Dropout(dropout)), hidden)
-        return [convolution, active]
+    The shortcut is a linear map where the widths differ. Both convolutions are weight-normalised,
+    with weights drawn from N(0, 0.01) as in the paper's code; biases are drawn as torch's.
 
-    branch = Serial(*half(in_features), *half(hidden))
-    shortcut = None if in_features == hidden else readout(in_features, hidden)
-    _draw_small(branch, shortcut)
-    return Serial(Residual(branch, shortcut), Pointwise(nn.ReLU(), hidden))
+    Args:
+        in_features: The number of input features.
+        hidden: The number of channels.
+        kernel_size: The number of taps of each convolution.
+        dilation: The distance between taps, in steps.
+        dropout: The probability with which a value is dropped in training.
+    """
 
+    def __init__(
+        self, in_features: int, hidden: int, kernel_size: int, dilation: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features, self.dropout = in_features, hidden, dropout
+        self.first = CausalConvolution(in_features, hidden, kernel_size, dilation, normalize=True)
+        self.second = CausalConvolution(hidden, hidden, kernel_size, dilation, normalize=True)
+        self.shortcut = None if in_features == hidden else nn.Linear(in_features, hidden)
+        for convolution in (self.first, self.second):
+            convolution.set_weight(nn.init.normal_(torch.empty_like(convolution.weight), std=0.01))
+        if self.shortcut is not None:
+            nn.init.normal_(self.shortcut.weight, std=0.01)
 
-def _draw_small(branch: Serial, shortcut: Pointwise | None) -> None:
-    """Draw the weights from N(0, 0.01), as the paper's code does; biases stay torch's."""
-    for model in branch.models:
-        if isinstance(model, CausalConvolution):
-            weight = model.convolution.weight
-            model.convolution.weight = torch.nn.init.normal_(torch.empty_like(weight), std=0.01)
-    if shortcut is not None:
-        nn.init.normal_(shortcut.module.get_parameter("weight"), std=0.01)
+    @property
+    def receptive_field(self) -> Field:
+        """Those of the two convolutions, one after the other."""
+        return self.first.receptive_field.then(self.second.receptive_field)
+
+    def init_state(self, batch: int) -> State:
+        """Make the states of the two convolutions."""
+        return self.first.init_state(batch), self.second.init_state(batch)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        state: State | None = None,
+        lengths: Integer[Tensor, " B"] | None = None,
+    ) -> tuple[Float[Tensor, "B T E"], State]:
+        """Map a whole block; see `AbstractSequenceModel.forward`."""
+        x = zero_padding(x, lengths)
+        first, second = self.init_state(x.shape[0]) if state is None else state
+        y, first = self.first(x, first, lengths)
+        y, second = self.second(self._active(y), second, lengths)
+        return self._joined(x, y), (first, second)
+
+    def step(
+        self, x_t: Float[Tensor, "B D"], state: State | None = None
+    ) -> tuple[Float[Tensor, "B E"], State]:
+        """Map one step; see `AbstractSequenceModel.step`."""
+        first, second = self.init_state(x_t.shape[0]) if state is None else state
+        y, first = self.first.step(x_t, first)
+        y, second = self.second.step(self._active(y), second)
+        return self._joined(x_t, y), (first, second)
+
+    def _active(self, y: Tensor) -> Tensor:
+        """Rectify, and drop in training."""
+        y = torch.relu(y)
+        return functional.dropout(y, self.dropout) if self.training and self.dropout else y
+
+    def _joined(self, x: Tensor, y: Tensor) -> Tensor:
+        """Add the shortcut."""
+        skipped = x if self.shortcut is None else self.shortcut(x)
+        return torch.relu(skipped + self._active(y))

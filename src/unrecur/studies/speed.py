@@ -11,7 +11,7 @@ from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.task import Task
 from unrecur.train.evaluate import batch_losses
 
-SECONDS = 0.25  # spent on each speed
+SECONDS = 0.15  # spent on each speed
 STREAMED = 64  # steps in a stream
 
 

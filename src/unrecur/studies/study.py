@@ -48,7 +48,8 @@ def study(
         task: The task, or the name of one whose data come with the package.
         out: The study's folder.
         config: The settings; the default ones where left out.
-        recipes: What is compared, at least one recurrent recipe; where left out, `RECIPES`, with the floors that the task can be predicted by.
+        recipes: What is compared, at least one recurrent recipe; where left out, `RECIPES`, with
+            the floors that the task can be predicted by.
         listener: Hears how it goes.
         command: What to type to do it again, for the report.
 
@@ -77,7 +78,6 @@ def study(
             f"a study needs at least one recurrent recipe, got {', '.join(chosen) or 'none'}."
         )
     plan = {name: _plan(task, recipe, config) for name, recipe in chosen.items()}
-    start = time.monotonic()
     with locked(folder):
         store = Store(folder, _identity(task, config, plan))
         done = {(row["model"], row["seed"]): row for row in store.rows()}
@@ -97,12 +97,13 @@ def study(
                 store.add(row, list(chosen))
                 done[name, seed] = row
         rows = [done[trial] for trial in trials]
+        start = time.monotonic()
         listener.stage("least window and verdict")
         results = {
             "version": unrecur.__version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": command,
-            "seconds": time.monotonic() - start,
+            "seconds": time.monotonic() - start + sum(row["wall_seconds"] for row in rows),
             "task": _describe(task),
             "settings": asdict(config),
             **_conclude(task, rows, config, folder),

@@ -1,6 +1,7 @@
 """One trial: train a model with one seed, then measure all that the verdict and the report need."""
 
 import math
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def run_trial(
         The trial's row: JSON values only.
     """
     listener.begin(name, seed)
+    start = time.monotonic()
     row: dict[str, Any] = {
         "model": name,
         "family": recipe.kind,
@@ -85,6 +87,7 @@ def run_trial(
     listener.stage("speed")
     row["speed"] = measure_speed(model, task, training.batch_size)
     save_model(model_file(folder, name, seed), spec, model)
+    row["wall_seconds"] = time.monotonic() - start
     listener.end(row)
     return row
 

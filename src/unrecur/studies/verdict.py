@@ -46,7 +46,7 @@ class Verdict:
 
     Attributes:
         answer: The answer.
-        headline: The answer in a sentence, with the numbers that decide.
+        headline: What the answer rests on, in a sentence.
         reasons: What else bears on it.
         margin: Differences up to this are none in practice.
         confidence: Of all intervals together.
@@ -183,25 +183,18 @@ def decide(
     elif all(entry.low > margin for entry in comparisons):
         answer = "needed"
     return Verdict(
-        answer, _headline(answer, best, shared), reasons, margin, confidence, comparisons
+        answer, _headline(answer, best, margin), reasons, margin, confidence, comparisons
     )
 
 
-def _headline(answer: str, best: Comparison, confidence: float) -> str:
-    """Say the answer with the numbers of the comparison that decides."""
-    opening = {
-        "not needed": "Recurrence is not needed here",
-        "needed": "Recurrence is needed here",
-        "undecided": "These trials do not decide whether recurrence is needed",
-    }[answer]
-    difference, low, high = (
-        f"{100 * value:+.1f} %" for value in (best.relative_difference, best.low, best.high)
-    )
-    return (
-        f"{opening}: the test metric of {best.feed_forward} is {best.feed_forward_metric:.4g}, "
-        f"that of the best recurrent model, {best.recurrent}, {best.recurrent_metric:.4g}; the "
-        f"difference is {difference}, {100 * confidence:.4g} % interval [{low}, {high}]."
-    )
+def _headline(answer: str, best: Comparison, margin: float) -> str:
+    """Say in a sentence what the answer rests on; its numbers stand in the comparisons."""
+    if answer == "not needed":
+        return _reason(best, margin)
+    worse = f"more than {100 * margin:g} % worse than {best.recurrent}, the best recurrent model"
+    if answer == "needed":
+        return f"Every feed-forward candidate is {worse}."
+    return f"These trials do not show whether every feed-forward candidate is {worse}."
 
 
 def _reason(entry: Comparison, margin: float) -> str:

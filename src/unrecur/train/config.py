@@ -23,7 +23,7 @@ class TrainConfig:
         InputError: A number is out of range.
     """
 
-    epochs: int = 14
+    epochs: int = 12
     batch_size: int = 4
     learning_rate: float = 1e-2
     clip: float = 1.0

@@ -70,15 +70,32 @@ class Window(AbstractSequenceModel):
         batch, time = x.shape[:2]
         inputs, known = self.init_state(batch) if state is None else state
         seen = torch.cat([inputs, zero_padding(x, lengths)], 1)
-        # Window t starts at seen[t]; the first k - 1 - known columns of seen are no real inputs.
-        begin = torch.arange(time, device=x.device).repeat(batch)
-        blank = (self.k - 1 - known).repeat_interleave(time)
-        y, h = x.new_empty(0), self.model.init_state(batch * time)
+        # Before k inputs have come a window holds all of them: there the model itself is run.
+        whole = min(self.k, time) if state is None else 0
+        parts = [self.model(seen[:, self.k - 1 :][:, :whole])[0]] if whole else []
+        if whole < time:
+            parts.append(self._windows(seen[:, whole:], known + whole))
+        return torch.cat(parts, 1), self._slide(seen, known, time, lengths)
+
+    def _windows(self, seen: Tensor, known: Tensor) -> Tensor:
+        """Run the model over all windows of k inputs side by side.
+
+        Args:
+            seen: The inputs [batch, k - 1 + windows, ...]; window t starts at seen[t].
+            known: How many inputs of each row are real before the last one of the first window.
+
+        Returns:
+            The last output of each window.
+        """
+        batch, windows = len(seen), seen.shape[1] - self.k + 1
+        begin = torch.arange(windows, device=seen.device).repeat(batch)
+        blank = (self.k - 1 - known).repeat_interleave(windows)
+        y, h = seen.new_empty(0), self.model.init_state(batch * windows)
         for offset in range(self.k):
-            x_t = seen[:, offset : offset + time].flatten(0, 1)
+            x_t = seen[:, offset : offset + windows].flatten(0, 1)
             y, after = self.model.step(x_t, h)
             h = where(begin + offset >= blank, after, h)
-        return y.unflatten(0, (batch, time)), self._slide(seen, known, time, lengths)
+        return y.unflatten(0, (batch, windows))
 
     def _slide(self, seen: Tensor, known: Tensor, time: int, lengths: Tensor | None) -> State:
         """Keep the last k - 1 inputs of each row, counted from its own end."""

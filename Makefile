@@ -1,0 +1,33 @@
+# Each target sets itself up in .venv; what follows are the plain lines, for those who have their own environment.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: study test lint floor clean
+
+study: $(VENV)/installed
+	$(BIN)/unrecur study chorales
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n auto
+
+floor: $(VENV)/installed-dev
+	$(BIN)/pip install -q -c constraints.txt '.[bench]'
+	$(BIN)/python benchmarks/floor.py
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/pip:
+	$(PYTHON) tools/make_venv.py $(VENV)
+
+$(VENV)/installed: $(BIN)/pip constraints.txt pyproject.toml $(shell find src -type f -not -name '*.pyc')
+	$(BIN)/pip install -c constraints.txt .
+	touch $@
+
+$(VENV)/installed-dev: $(BIN)/pip constraints.txt pyproject.toml
+	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+	touch $@

@@ -1,0 +1,175 @@
+"""The floor: the cells and the streaming step cost what they should.
+
+    python benchmarks/floor.py            # prints JSON rows; exits 1 if one misses its aim
+    python benchmarks/floor.py --write    # and keeps them in benchmarks/results
+
+1. Our LSTM layer, forward and forward + backward, against `torch.nn.LSTM` with the same weights:
+   aim ratio (torch's time / ours) >= 0.95, largest difference <= 1e-6.
+2. One TCN step at batch 1 against the streaming step of the package pytorch-tcn on the same
+   network: aim ratio >= 3, largest difference <= 1e-5.
+
+Times are medians of interleaved runs. A row whose answers differ by more than its aim is an error,
+whatever its speed.
+"""
+
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import rows
+import torch
+from torch import Tensor, nn
+
+from unrecur.cells import LSTM
+from unrecur.core.model import AbstractSequenceModel
+from unrecur.layers.recurrent import Recurrent
+from unrecur.models.tcn import tcn
+
+LSTM_SIZES = [(4, 50, 88, 126), (16, 100, 32, 64), (32, 200, 128, 256)]
+TCN_SIZES = [(88, 93, 3, 2), (32, 64, 4, 3), (1, 25, 8, 7)]
+STREAM = 200
+
+
+def interleaved(*runs: Callable[[], Any], seconds: float = 2.0) -> list[float]:
+    """Time several calls in turn, so that all meet the same machine; the median of each."""
+    for run in runs:
+        run()
+    times: list[list[float]] = [[] for _ in runs]
+    end = time.perf_counter() + seconds
+    while len(times[0]) < 11 or time.perf_counter() < end:
+        for run, kept in zip(runs, times, strict=True):
+            start = time.perf_counter()
+            run()
+            kept.append(time.perf_counter() - start)
+    return [statistics.median(kept) for kept in times]
+
+
+def backward(model: nn.Module, x: Tensor) -> list[Tensor]:
+    """Give the gradients of a functional of the outputs."""
+    model.zero_grad()
+    inputs = x.clone().requires_grad_()
+    y, _ = model(inputs)
+    (y * torch.linspace(-1, 1, y.shape[-1])).mean().backward()
+    return [gradient for gradient in (inputs.grad, *(p.grad for p in model.parameters()))]
+
+
+@torch.inference_mode()
+def forward(model: nn.Module, x: Tensor) -> list[Tensor]:
+    """Give the outputs."""
+    return [model(x)[0]]
+
+
+def lstm_rows() -> Iterator[dict[str, Any]]:
+    """Compare the LSTM with torch's."""
+    for batch, steps, features, hidden in LSTM_SIZES:
+        torch.manual_seed(0)
+        theirs = nn.LSTM(features, hidden, batch_first=True)
+        ours = Recurrent([LSTM(features, hidden)])
+        ours.load_state_dict(theirs.state_dict())
+        x = torch.randn(batch, steps, features)
+        for name, run in (("forward", forward), ("forward+backward", backward)):
+            pairs = zip(run(ours, x), run(theirs, x), strict=True)
+            error = max(float((a - b).abs().max()) for a, b in pairs)
+            mine, other = interleaved(partial(run, ours, x), partial(run, theirs, x))
+            yield {
+                "benchmark": f"lstm {name}",
+                "against": "torch.nn.LSTM",
+                "size": {"batch": batch, "time": steps, "features": features, "hidden": hidden},
+                "seconds": mine,
+                "reference_seconds": other,
+                "ratio": other / mine,
+                "error": error,
+                "aim": {"ratio": 0.95, "error": 1e-6},
+            }
+
+
+@torch.inference_mode()
+def stream(model: AbstractSequenceModel, x: Tensor) -> Tensor:
+    """Run our step over time."""
+    outputs, state = [], model.init_state(1)
+    for x_t in x.unbind(1):
+        y_t, state = model.step(x_t, state)
+        outputs.append(y_t)
+    return torch.stack(outputs, 1)
+
+
+@torch.inference_mode()
+def reference(model: nn.Module, x: Tensor) -> Tensor:
+    """Run pytorch-tcn's streaming step over time."""
+    model.reset_buffers()
+    blocks = [model.inference(x_t[..., None]) for x_t in x.unbind(1)]
+    return torch.cat(blocks, 2).transpose(1, 2)
+
+
+def tcn_rows() -> Iterator[dict[str, Any]]:
+    """Compare the streaming step of the TCN with that of pytorch-tcn."""
+    from pytorch_tcn import TCN
+
+    for features, hidden, levels, kernel_size in TCN_SIZES:
+        torch.manual_seed(0)
+        dilations = [2**level for level in range(levels)]
+        theirs = TCN(
+            features, [hidden] * levels, kernel_size, dilations, output_projection=10
+        ).eval()
+        for parameter in theirs.parameters():
+            nn.init.normal_(parameter, std=0.5)  # no bias is zero, no sum too simple
+        ours = tcn(
+            in_features=features,
+            out_features=10,
+            hidden=hidden,
+            levels=levels,
+            kernel_size=kernel_size,
+        ).eval()
+        weights = [value for name, value in theirs.state_dict().items() if "buffer" not in name]
+        names = ours.state_dict()
+        ours.load_state_dict(
+            {name: value.view_as(names[name]) for name, value in zip(names, weights, strict=True)}
+        )
+        x = torch.randn(1, STREAM, features)
+
+        right = reference(theirs, x)
+        if not right.std() > 1e-3:
+            sys.exit("the reference gives nothing to compare with")
+        error = float((stream(ours, x) - right).abs().max())
+        mine, other = (
+            seconds / STREAM
+            for seconds in interleaved(partial(stream, ours, x), partial(reference, theirs, x))
+        )
+        yield {
+            "benchmark": "tcn step",
+            "against": "pytorch-tcn",
+            "size": {
+                "batch": 1,
+                "features": features,
+                "hidden": hidden,
+                "levels": levels,
+                "kernel_size": kernel_size,
+            },
+            "seconds": mine,
+            "reference_seconds": other,
+            "ratio": other / mine,
+            "error": error,
+            "aim": {"ratio": 3.0, "error": 1e-5},
+        }
+
+
+def measured() -> Iterator[dict[str, Any]]:
+    """Give every row; a wrong answer ends the benchmark before its speed is printed."""
+    for row in itertools.chain(lstm_rows(), tcn_rows()):
+        if row["error"] > row["aim"]["error"]:
+            sys.exit(f"wrong answer: {row['benchmark']} errs by {row['error']}, no speed given")
+        missed.extend([row] if row["ratio"] < row["aim"]["ratio"] else [])
+        yield row
+
+
+missed: list[dict[str, Any]] = []
+
+if __name__ == "__main__":
+    rows.run("floor", measured(), rows.parser(__doc__).parse_args().write)
+    for row in missed:
+        print(f"missed its aim: {row['benchmark']} {row['size']}", file=sys.stderr)
+    sys.exit(1 if missed else 0)

@@ -1,0 +1,5 @@
+"""`python -m unrecur`."""
+
+from unrecur.cli.main import main
+
+main()

@@ -1,0 +1,208 @@
+"""The command line: its verbs and flags are pinned, its errors are one message and exit code 2."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from small import small_task
+from unrecur import _files
+from unrecur.cli.main import app
+from unrecur.data import tasks
+
+FLAGS = {
+    "audit": {"MODEL", "TASK", "--data-dir", "--device"},
+    "report": {"FOLDER"},
+    "study": {
+        "TASK",
+        "--seeds",
+        "--budget-seconds",
+        "--out",
+        "--data-dir",
+        "--device",
+        "--epochs",
+        "--smoke",
+    },
+    "train": {
+        "TASK",
+        "MODEL",
+        "--out",
+        "--stable",
+        "--rate",
+        "--parameters",
+        "--epochs",
+        "--dropout",
+        "--seed",
+        "--data-dir",
+        "--device",
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    """A task of seconds, in an empty folder."""
+    monkeypatch.setitem(tasks.TASKS, "small", lambda data_dir: small_task())
+    monkeypatch.setattr("unrecur.studies.speed.SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments, code=0):
+    """Run a command line in this process and give what it printed."""
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
+
+
+def test_verbs_and_flags():
+    command = typer.main.get_command(app)
+    found = {
+        name: {
+            option
+            for parameter in verb.params
+            for option in (
+                [parameter.metavar] if parameter.param_type_name == "argument" else parameter.opts
+            )
+        }
+        - {"--help", "-h"}
+        for name, verb in command.commands.items()
+    }
+    assert found == FLAGS
+
+
+def test_help_and_version_need_no_torch():
+    code = (
+        "import sys\n"
+        "sys.argv = ['unrecur', '{}']\n"
+        "from unrecur.cli.main import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code\n"
+        "heavy = {{'torch', 'numpy', 'plotly', 'optuna', 'scipy'}} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    for flag in ("--help", "--version"):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(flag)], capture_output=True, text=True, check=True
+        )
+        assert "unrecur" in done.stdout
+
+
+def test_help_is_quick():
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "unrecur", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    # 0.5 s is the promise on an idle machine (benchmarks/startup.py); tests share theirs.
+    assert min(times) < 1.5
+
+
+def test_a_study_ends_with_a_verdict_and_a_page(tmp_path):
+    output = run("study", "small", "--smoke", "--seeds", "2")
+    folder = tmp_path / "runs" / "small-smoke"
+    verdict = json.loads((folder / "results.json").read_text())["verdict"]
+    assert verdict["answer"] in output.lower()
+    page = (folder / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>") or page.startswith("<!doctype html>")
+    assert "tcn, seed 1: test" in output
+    again = run("study", "small", "--smoke", "--seeds", "2")
+    assert "10 of 10 trials are finished already" in again
+    assert "seed 1: test" not in again
+    (folder / "report.html").unlink()
+    assert verdict["answer"] in run("report", str(folder)).lower()
+    assert (folder / "report.html").exists()
+
+
+def test_a_model_is_trained_and_audited(tmp_path):
+    path = str(tmp_path / "m.safetensors")
+    arguments = ["--out", path, "--stable", "--parameters", "2700", "--epochs", "2"]
+    assert "test negative log-likelihood" in run("train", "small", "lstm", *arguments)
+    output = run("audit", path, "small")
+    assert "Evidence: proved" in output
+    assert "It assumes: every input in [0, 1]" in output
+
+
+BAD = [
+    (("study", "chorale"), "Did you mean 'chorales'"),
+    (("study", "jsb"), "--data-dir"),
+    (("study", "small", "--seeds", "0"), "seeds must be a whole number"),
+    (("study", "small", "--budget-seconds", "-1"), "budget_seconds must be"),
+    (("study", "small", "--budget-seconds", "nan"), "budget_seconds must be"),
+    (("study", "small", "--device", "tpu"), "no device 'tpu'"),
+    (("study",), "Missing argument 'TASK'"),
+    (("study", "small", "--sedes", "3"), "--seeds"),
+    (("train", "small", "lsmt"), "Did you mean 'lstm'"),
+    (("train", "small", "gru", "--stable"), "no projection"),
+    (("train", "small", "lstm", "--stable", "--rate", "1.5"), "rate must be"),
+    (("audit", "missing.safetensors", "small"), "No such file"),
+    (("report", "."), "Run the study to its end first"),
+    (("stdy", "small"), "study"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda x: " ".join(x)[:40])
+def test_bad_input_is_one_message_and_exit_code_2(arguments, message, unchecked):
+    assert message in run(*arguments, code=2).replace("│ ", "")
+
+
+def test_a_damaged_results_file_is_one_message(tmp_path):
+    (tmp_path / "results.json").write_text('{"rows": [')
+    assert "is damaged" in run("report", str(tmp_path), code=2)
+
+
+def test_a_model_for_another_task_is_one_message(tmp_path, monkeypatch):
+    path = str(tmp_path / "m.safetensors")
+    run("train", "small", "gru", "--out", path, "--parameters", "2700", "--epochs", "1")
+    monkeypatch.setitem(tasks.TASKS, "wide", lambda data_dir: small_task(features=7))
+    assert "maps 5 features to 5; the task 'small' needs 7" in run("audit", path, "wide", code=2)
+
+
+def test_a_full_disk_is_one_message_and_loses_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "somewhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_files.os, "fsync", full)
+        assert "No space left on device: somewhere" in run("study", "small", "--smoke", code=2)
+    left = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert not [path for path in left if path.suffix in (".safetensors", ".json", ".html")]
+
+
+def test_a_place_that_is_a_file_is_one_message(tmp_path):
+    (tmp_path / "taken").write_text("")
+    assert "taken" in run("study", "small", "--smoke", "--out", str(tmp_path / "taken"), code=2)
+
+
+def test_ctrl_c_leaves_a_study_to_go_on_with(tmp_path, monkeypatch):
+    from unrecur.studies import study
+
+    real, calls = study.run_trial, []
+
+    def interrupted(*arguments):
+        calls.append(arguments[1])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(study, "run_trial", interrupted)
+    assert "The same command goes on" in run("study", "small", "--smoke", code=130)
+    monkeypatch.setattr(study, "run_trial", real)
+    assert "2 of 10 trials are finished already" in run("study", "small", "--smoke")
+
+
+def test_the_plain_module_runs_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "unrecur", "study", "nothing"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
