@@ -55,7 +55,7 @@ class CausalConvolution(AbstractSequenceModel):
         self.dilation = dilation
         self.past = (kernel_size - 1) * dilation
         start = nn.Conv1d(in_features, out_features, kernel_size)  # for torch's initialisation
-        self.bias = nn.Parameter(start.bias.detach())
+        self.bias = nn.Parameter(start.get_parameter("bias").detach())
         self.magnitude = nn.Parameter(torch.empty(out_features, 1, 1)) if normalize else None
         self.direction = nn.Parameter(torch.empty_like(start.weight))
         self.set_weight(start.weight)

@@ -120,7 +120,7 @@ def render(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return templates.get_template("page.html.jinja").render(
+    page = templates.get_template("page.html.jinja").render(
         results=results,
         verdict=VERDICT,
         parts=PARTS,
@@ -129,6 +129,7 @@ def render(results: Results) -> str:
         **_texts(results),
         **_tables(results),
     )
+    return page.lstrip()  # what stands before the document is blank lines of the template
 
 
 def _plain(figure: go.Figure) -> Any:
