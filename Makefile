@@ -24,10 +24,13 @@ clean:
 $(BIN)/pip:
 	$(PYTHON) tools/make_venv.py $(VENV)
 
+# Either set-up replaces the other in the same environment, so each forgets that the other was there.
 $(VENV)/installed: $(BIN)/pip constraints.txt pyproject.toml $(shell find src -type f -not -name '*.pyc')
+	rm -f $(VENV)/installed*
 	$(BIN)/pip install -c constraints.txt .
 	touch $@
 
 $(VENV)/installed-dev: $(BIN)/pip constraints.txt pyproject.toml
+	rm -f $(VENV)/installed*
 	$(BIN)/pip install -c constraints.txt -e '.[dev]'
 	touch $@
