@@ -1,9 +1,14 @@
 """Where a measurement was made."""
 
+import hashlib
+import json
 import platform
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import torch
 
@@ -43,15 +48,38 @@ def _processor() -> str:
 
 
 def _git() -> str | None:
-    """Name the commit of the package's checkout, if it is one, with a plus for local changes."""
-    folder = Path(__file__).parent
+    """Name the commit of the running code, if it is known, with a plus for local changes."""
+    package = Path(unrecur.__file__).parent
+    checkout = _installed_from()
+    # An installed copy is its checkout's only as long as the two are equal.
+    if checkout is not None and _code(checkout / "src" / "unrecur") == _code(package):
+        package = checkout / "src" / "unrecur"
     try:
-        commit = _output(folder, "rev-parse", "--short=12", "HEAD")
-        tracked = _output(folder, "ls-files", "--error-unmatch", __file__)
-        changed = _output(folder, "status", "--porcelain", "--untracked-files=no")
+        if not _output(package, "ls-files", "--error-unmatch", str(package / "__init__.py")):
+            return None
+        commit = _output(package, "rev-parse", "--short=12", "HEAD")
+        changed = _output(package, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
-    return commit + ("+" if changed else "") if tracked else None
+    return commit + ("+" if changed else "")
+
+
+def _installed_from() -> Path | None:
+    """Find the folder that `pip install FOLDER` was given (PEP 610)."""
+    try:
+        written = metadata.distribution("unrecur").read_text("direct_url.json")
+        url = urlsplit(json.loads(written or "{}").get("url", ""))
+    except (metadata.PackageNotFoundError, ValueError, AttributeError):
+        return None
+    return Path(url2pathname(url.path)) if url.scheme == "file" else None
+
+
+def _code(package: Path) -> str:
+    """Give the SHA-256 of all Python files of a package."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _output(folder: Path, *arguments: str) -> str:
