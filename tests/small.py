@@ -39,6 +39,5 @@ def small_task(name="small", sequences=12, features=FEATURES):
         chance_level=features * 0.6931,
         input_box=(0.0, 1.0),
         splits=splits,
-        hashes={"train": "1", "valid": "2", "test": f"{features}-{sequences}"},
         floors=("frequencies", "markov"),
     )

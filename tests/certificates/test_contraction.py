@@ -136,7 +136,7 @@ def test_an_unstable_lstm_is_unknown():
     assert certify(cell, 1.0).evidence is Evidence.UNKNOWN
     x = torch.zeros(1, 200, 1, dtype=torch.float64)
     up = torch.full((1, 16), 0.5, dtype=torch.float64)
-    assert float((run(cell, x, up) - run(cell, x, -up)).abs().max()) > 0.5
+    assert float((run(cell, x, up) - run(cell, x, -up)).detach().abs().max()) > 0.5
 
 
 @pytest.mark.parametrize(
@@ -230,3 +230,89 @@ def test_no_projection_without_a_rule():
         project_(GRU(2, 3), 1.0)
     with pytest.raises(ValueError, match="above 0 and below 1"):
         project_(LSTM(2, 3), 1.0, rate=1.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["bias", "weights", "inputs", "box", "one unit"],
+)
+@pytest.mark.parametrize("rate", [0.5, 0.95, 0.999])
+def test_a_projection_delivers_whatever_the_weights(change, rate):
+    torch.manual_seed(0)
+    cell, box = LSTM(8, 1 if change == "one unit" else 32), (0.0, 1.0)
+    with torch.no_grad():
+        if change == "bias":
+            cell.bias_ih_l0.fill_(100.0)
+        if change == "weights":
+            for weight in cell.parameters():
+                weight.mul_(20)
+        if change == "inputs":
+            cell.weight_ih_l0.mul_(30)
+    if change == "box":
+        box = (-30.0, 30.0)
+    project_(cell, box, rate)
+    assert certify(cell, box).rate <= rate
+
+
+def test_a_projection_that_rounding_forbids_is_refused():
+    cell = LSTM(8, 4)
+    with torch.no_grad():
+        cell.weight_ih_l0.fill_(1e9)
+    with pytest.raises(ValueError, match="rounding alone"):
+        project_(cell, 1.0, 0.9)
+
+
+def test_reasons_are_true_for_a_spectral_norm_near_1():
+    torch.manual_seed(0)
+    cell = Elman(88, 512)
+    project_(cell, (0, 1), 0.99)
+    certificate = certify(cell, (0, 1))
+    assert certificate.evidence is Evidence.PROVED
+    relu = Elman(88, 512, activation="relu")
+    relu.load_state_dict(cell.state_dict())
+    found = certify(relu, (0, 1))
+    assert found.evidence is Evidence.PROVED or "rounding" in found.reasons[0]
+
+
+def test_an_elman_cell_to_project_must_be_finite():
+    cell = Elman(2, 2)
+    torch.nn.init.constant_(cell.weight_hh_l0, float("nan"))
+    with pytest.raises(ValueError, match="weight_hh_l0 must be finite"):
+        project_(cell, 1.0)
+
+
+def test_lower_precision_is_counted():
+    torch.manual_seed(0)
+    cell = LSTM(4, 6)
+    project_(cell, (0, 1), 0.9)
+    full = certify(cell, (0, 1))
+    torch.set_float32_matmul_precision("high")
+    try:
+        rounded = certify(cell, (0, 1))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert rounded.evidence is Evidence.UNKNOWN or rounded.rounding > 100 * full.rounding
+
+
+def test_nothing_is_claimed_with_a_rate_of_1():
+    with pytest.raises(ValueError, match="rate must be"):
+        Certificate(Evidence.PROVED, "sup", rate=1.0, start=1.0)
+
+
+def test_the_fused_kernel_obeys_the_proof():
+    """The attack on `phi` again, on the path that users run: the kernel on blocks."""
+    torch.manual_seed(0)
+    for rate in (0.6, 0.99):
+        cell = LSTM(4, 16)
+        with torch.no_grad():
+            for weight in cell.parameters():
+                weight.mul_(4)
+        project_(cell, (0, 1), rate)
+        certificate, layer = certify(cell, (0, 1)), Recurrent([cell])
+        x = torch.rand(64, 60, 4).round()
+        with torch.no_grad():
+            (full,) = layer(x)[1]
+            for k in (1, 5, 20):
+                (short,) = layer(x[:, -k:])[1]
+                gap = float((full.double() - short.double()).abs().max())
+                assert gap <= certificate.bound(k)

@@ -139,6 +139,10 @@ BAD = [
     (("train", "small", "lsmt"), "Did you mean 'lstm'"),
     (("train", "small", "gru", "--stable"), "no projection"),
     (("train", "small", "lstm", "--stable", "--rate", "1.5"), "rate must be"),
+    (("train", "small", "lstm", "--parameters", "0"), "parameters must be a whole number"),
+    (("train", "small", "lstm", "--parameters", "-5"), "parameters must be a whole number"),
+    (("train", "small", "lstm", "--seed", "1000000000000000000000"), "--seed"),
+    (("study", "small", "--device", "meta"), "no device 'meta'"),
     (("audit", "missing.safetensors", "small"), "No such file"),
     (("report", "."), "Run the study to its end first"),
     (("stdy", "small"), "study"),
@@ -150,9 +154,13 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments, message, unchecked)
     assert message in run(*arguments, code=2).replace("│ ", "")
 
 
-def test_a_damaged_results_file_is_one_message(tmp_path):
-    (tmp_path / "results.json").write_text('{"rows": [')
-    assert "is damaged" in run("report", str(tmp_path), code=2)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [('{"rows": [', "is damaged"), ("[]", "holds no results"), ("{}", "expected the results")],
+)
+def test_a_damaged_results_file_is_one_message(content, message, tmp_path):
+    (tmp_path / "results.json").write_text(content)
+    assert message in run("report", str(tmp_path), code=2)
 
 
 def test_a_model_for_another_task_is_one_message(tmp_path, monkeypatch):

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from unrecur._check import CorruptFileError, InputError
 from unrecur.data import matlab, piano_roll
-from unrecur.data.piano_roll import read_chorales, read_mat, split_hash
+from unrecur.data.hashing import split_hash
+from unrecur.data.piano_roll import read_chorales, read_mat
 
 FILE = resources.files("unrecur.data").joinpath("chorales.npz")
 SHA256 = "d6dc930723f8e3f813986c187d487c1515689990a96479c521a195a478ed92d4"

@@ -85,6 +85,9 @@ GOOD = torch.zeros(4, FEATURES)
         ((GOOD, torch.zeros(3, FEATURES)), "4 inputs but 3 targets"),
         ((GOOD + math.nan, GOOD), "NaN or infinite"),
         ((GOOD, GOOD + math.inf), "NaN or infinite"),
+        ((GOOD.double(), GOOD), "expected inputs of float32, got torch.float64"),
+        ((GOOD + 1.5, GOOD), "outside input_box"),
+        ((GOOD - 0.5, GOOD), "outside input_box"),
     ],
 )
 def test_bad_sequences_are_refused(pair, message):
@@ -108,3 +111,20 @@ def test_a_task_of_a_file_needs_its_folder(tmp_path):
         load_task("jsb")
     with pytest.raises(InputError, match="JSB_Chorales"):
         load_task("jsb", tmp_path)
+
+
+def test_a_malformed_box_is_refused_at_once():
+    with pytest.raises(InputError, match="input_box"):
+        dataclasses.replace(small_task(), input_box=(1.0, 0.0))
+
+
+def test_data_identify_a_task():
+    same, other = small_task(), small_task(sequences=10)
+    assert same.hashes == small_task().hashes
+    assert all(len(digest) == 64 for digest in same.hashes.values())
+    assert other.hashes != same.hashes
+    x, target = same.splits["test"][0]
+    splits = {**same.splits, "test": [(1 - x, target), *same.splits["test"][1:]]}
+    changed = dataclasses.replace(same, splits=splits, hashes={})
+    assert changed.hashes["train"] == same.hashes["train"]
+    assert changed.hashes["test"] != same.hashes["test"]

@@ -1,5 +1,6 @@
 """The store: whole rows, or one clear error."""
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -66,6 +67,16 @@ def test_a_damaged_database_is_an_error(damage, tmp_path):
         path.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
     with pytest.raises(CorruptFileError, match="damaged"):
         Store(tmp_path, IDENTITY).rows()
+
+
+def test_a_database_in_use_is_not_called_damaged(tmp_path):
+    Store(tmp_path, IDENTITY).add(row(), ["a"])
+    with contextlib.closing(sqlite3.connect(tmp_path / DATABASE)) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(OSError, match="another program is using"):
+            Store(tmp_path, IDENTITY).add(row(seed=1), ["a"])
+        other.rollback()
+    assert len(Store(tmp_path, IDENTITY).rows()) == 1
 
 
 def test_a_database_of_something_else_is_an_error(tmp_path):

@@ -115,6 +115,34 @@ def test_a_head_that_is_no_linear_map_has_no_bound():
     assert output_bound(Recurrent([cell]), certificate, 5) == certificate.bound(5)
 
 
+@pytest.mark.parametrize("nest", ["inner", "outer", "twice"])
+def test_nested_models_are_bounded_as_flat_ones(nest):
+    """A readout hidden in an inner `Serial` enters the bound."""
+    torch.manual_seed(0)
+    flat = stable(LSTM(4, 6), 0.9)
+    layer, head = flat.models
+    with torch.no_grad():
+        head.module.weight.mul_(10)
+    drop = Pointwise(torch.nn.Dropout(0.1), 3)
+    nested = {
+        "inner": Serial(Serial(layer, head), drop),
+        "outer": Serial(layer, Serial(head, drop)),
+        "twice": Serial(Serial(Serial(layer), head)),
+    }[nest].eval()
+    certificate = certify(nested, (0, 1))
+    assert certificate == certify(flat, (0, 1))
+    assert output_bound(nested, certificate, 5) == output_bound(flat, certificate, 5)
+    project_(nested, (0, 1), 0.5)
+    assert certify(nested, (0, 1)).rate <= 0.5
+    two_maps = Serial(Serial(layer, head), Pointwise(torch.nn.Linear(3, 3), 3))
+    assert output_bound(two_maps, certificate, 5) == math.inf
+
+
+def test_what_is_not_a_layer_under_maps_is_not_bounded():
+    certificate = certify(stable(LSTM(4, 6)), (0, 1))
+    assert output_bound(SPECS["tcn"].build(), certificate, 5) == math.inf
+
+
 def test_a_map_with_memory_behind_the_layer_is_not_bounded():
     torch.manual_seed(0)
     model = Serial(Recurrent([LSTM(4, 6)]), Recurrent([GRU(6, 2)]))

@@ -44,6 +44,9 @@ class Certificate:
         assumptions: What must hold for the statement to.
         reasons: Which rule gave it; or which rules failed, and why.
 
+    Raises:
+        InputError: Something is claimed with a rate that is not below 1.
+
     Example:
         >>> certificate = Certificate(Evidence.PROVED, "sup", rate=0.5, start=1.0)
         >>> certificate.bound(3), certificate.steps(0.01)
@@ -57,6 +60,10 @@ class Certificate:
     rounding: float = 0.0
     assumptions: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.evidence is not Evidence.UNKNOWN and not 0 <= self.rate < 1:
+            raise _check.InputError(f"rate must be at least 0 and below 1, got {self.rate}.")
 
     def bound(self, k: int) -> float:
         """Bound the distance of the two states after k inputs.
@@ -95,7 +102,7 @@ class Certificate:
         floor = self.rounding / (1 - self.rate)
         if self.bound(0) <= eps:
             return 0
-        if floor >= eps or self.rate >= 1:
+        if floor >= eps:
             return None
         # bound(k) = floor + rate^k (start - floor) falls to eps at the logarithm below; the loops
         # settle what its rounding leaves open.

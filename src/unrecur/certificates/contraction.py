@@ -4,6 +4,7 @@
 float64; `SLACK` covers that arithmetic's own rounding.
 """
 
+import math
 from functools import singledispatch
 from typing import Any
 
@@ -16,7 +17,7 @@ from unrecur.cells.gated import AbstractTorchCell
 from unrecur.certificates.box import Box, read_box
 from unrecur.certificates.certificate import Certificate, Evidence, unknown
 from unrecur.certificates.rounding import ASSUMPTION, Rounding, rounding_of
-from unrecur.core.compose import Pointwise, Serial
+from unrecur.core.compose import Pointwise, Serial, in_series
 from unrecur.layers.recurrent import Recurrent
 
 SLACK = 1 + 1e-10
@@ -62,7 +63,7 @@ def _(module: Recurrent, input_box: Any) -> Certificate:
 
 @certify.register
 def _(module: Serial, input_box: Any) -> Certificate:
-    first, *rest = module.models
+    first, *rest = in_series(module)
     if not all(isinstance(model, Pointwise) for model in rest):
         return unknown("there is no rule for a model with memory above its first layer")
     return certify(first, input_box)
@@ -82,19 +83,23 @@ def _(cell: Elman, input_box: Any) -> Certificate:
     box = read_box(input_box, cell.input_size)
     w_x, w_h, _ = _weights(cell)
     rate = float(torch.linalg.matrix_norm(w_h, 2)) * SLACK
-    arithmetic = rounding_of(cell.weight_hh_l0.dtype)
+    if not rate < 1:
+        return unknown(f"the spectral norm of the recurrent weights is {rate:.4g}, not below 1")
+    arithmetic = rounding_of(cell.weight_hh_l0)
     gamma = arithmetic.gamma(cell.input_size + cell.hidden_size + 4)
     from_input = float((w_x.abs() @ box.magnitude + _magnitude(cell)).norm())
     rows = float(w_h.abs().sum(1).norm())
     # The largest state solves |h| <= |from_input| + rate |h| and what rounding adds to it.
     room = 1 - rate - gamma * rows
-    if room <= 0:
-        return unknown(f"the spectral norm of the recurrent weights is {rate:.4g}, not below 1")
-    start = (1 + gamma) * from_input / room * SLACK
+    start = (1 + gamma) * from_input / room * SLACK if room > 0 else math.inf
     flaw = 0.0
     if cell.activation == "tanh":
         flaw = arithmetic.activation * cell.hidden_size**0.5
-        start = min(start + flaw / room, cell.hidden_size**0.5 + flaw)
+        start = min(start + flaw / room if room > 0 else math.inf, cell.hidden_size**0.5 + flaw)
+    if math.isinf(start):
+        return unknown(
+            f"rounding leaves no bound on the state beside a spectral norm of {rate:.6g}"
+        )
     rounding = 2 * SECOND_ORDER * (flaw + gamma * (from_input + rows * start))
     return Certificate(
         Evidence.PROVED,
@@ -152,6 +157,7 @@ class LSTMBounds:
     Attributes:
         input_box: The inputs.
         hidden: The largest |h|.
+        reach: The largest pre-activation of each unit's forget gate.
         forget: The largest forget gate phi of each unit.
         cell: The largest |c| of each unit; meaningless unless `bounded`.
         bounded: Whether every forget gate stays below 1.
@@ -161,18 +167,18 @@ class LSTMBounds:
 
     def __init__(self, lstm: LSTM, box: Box) -> None:
         w_x, w_h, bias = _weights(lstm)
-        arithmetic = rounding_of(lstm.weight_hh_l0.dtype)
+        arithmetic = rounding_of(lstm.weight_hh_l0)
+        four = 4 * arithmetic.unit
         self.box = box
-        self.hidden = 1 + 2 * arithmetic.activation
+        self.hidden = 1 + 2 * arithmetic.activation + four
         rows = w_h.abs().sum(1)
         i_rows, f_rows, g_rows, o_rows = rows.chunk(4)
-        reach = (box.largest(w_x) + bias).chunk(4)[1] + self.hidden * f_rows
-        self.forget = torch.sigmoid(reach) * SLACK
+        self.reach = (box.largest(w_x) + bias).chunk(4)[1] + self.hidden * f_rows
+        self.forget = torch.sigmoid(self.reach) * SLACK
 
         magnitude = w_x.abs() @ box.magnitude + _magnitude(lstm) + self.hidden * rows
         gamma = arithmetic.gamma(lstm.input_size + lstm.hidden_size + 4)
         e_i, e_f, e_g, e_o = self._gate_errors(gamma * magnitude, arithmetic)
-        four = 4 * arithmetic.unit
         room = 1 - self.forget - e_f - four
         self.bounded = bool((room > 0).all())
         self.cell = (1 + e_i + e_g + four) / room * SLACK

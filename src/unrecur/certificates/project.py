@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from unrecur import _check
 from unrecur.cells import LSTM, Elman
 from unrecur.certificates.box import read_box
-from unrecur.certificates.contraction import LSTMBounds
-from unrecur.core.compose import Serial
+from unrecur.certificates.contraction import SLACK, LSTMBounds
+from unrecur.core.compose import Serial, in_series
 from unrecur.layers.recurrent import Recurrent
 
 # What the projection leaves free below the rate, so that float32 weights still satisfy it.
@@ -19,6 +19,9 @@ MARGIN = 1e-5
 # The part of the rate that the largest forget gate of a unit may take; the rest is left to the
 # recurrent weights. Chosen on the validation split of `chorales` (docs/decisions/0003).
 FORGET_SHARE = 0.5
+# Each pass leaves ten times the margin of the last: rounding takes more of it where weights are
+# large, and how much is seen only once the rows are short.
+PASSES = 4
 
 
 @singledispatch
@@ -55,7 +58,7 @@ def project_(module: nn.Module, input_box: Any, rate: float = 0.95) -> None:
 
 @project_.register
 def _(module: Serial, input_box: Any, rate: float = 0.95) -> None:
-    project_(module.models[0], input_box, rate)
+    project_(in_series(module)[0], input_box, rate)
 
 
 @project_.register
@@ -72,7 +75,10 @@ def _(module: Recurrent, input_box: Any, rate: float = 0.95) -> None:
 @torch.no_grad()
 def _(cell: Elman, input_box: Any, rate: float = 0.95) -> None:
     """Clip the singular values of the recurrent weights: the nearest matrix in Frobenius norm."""
-    allowed = _allowed(rate)
+    _check_rate(rate)
+    allowed = rate * (1 - MARGIN)
+    read_box(input_box, cell.input_size)
+    _check.finite(cell.weight_hh_l0, "weight_hh_l0")
     u, values, v = torch.linalg.svd(cell.weight_hh_l0.double())
     if values[0] > allowed:
         clipped = u @ torch.diag(values.clamp(max=allowed)) @ v
@@ -94,23 +100,41 @@ def _(cell: LSTM, input_box: Any, rate: float = 0.95) -> None:
         rate: The contraction to reach.
 
     Raises:
-        InputError: The cell has no biases.
+        InputError: The cell has no biases, or its weights or the box are so large that rounding
+            alone breaks the condition.
     """
-    allowed = _allowed(rate)
+    _check_rate(rate)
     if cell.bias_hh_l0 is None:
         raise _check.InputError("an LSTM without biases cannot lower its forget gates; use biases.")
     inputs = read_box(input_box, cell.input_size)
-    device, dtype = cell.weight_hh_l0.device, cell.weight_hh_l0.dtype
-    cap = torch.logit(torch.tensor(FORGET_SHARE * allowed, dtype=torch.float64))
-    excess = (torch.logit(LSTMBounds(cell, inputs).forget, eps=1e-15) - cap).clamp(min=0)
-    hidden = cell.hidden_size
-    cell.bias_hh_l0[hidden : 2 * hidden] -= excess.to(device, dtype)
+    for number in range(PASSES):
+        allowed = rate * (1 - 10**number * MARGIN)
+        _lower_forget_bias(cell, cell.bias_hh_l0, LSTMBounds(cell, inputs), allowed)
+        _shorten_rows(cell, LSTMBounds(cell, inputs), allowed)
+        bounds = LSTMBounds(cell, inputs)
+        if bounds.bounded and float(bounds.rates.max()) < rate / SLACK:
+            return
+    raise _check.InputError(
+        f"the weights or input_box are so large that rounding alone breaks a rate of {rate}. "
+        "Scale the inputs or the input weights down."
+    )
 
-    bounds = LSTMBounds(cell, inputs)
-    weights = [torch.full_like(bounds.cell, w) for w in (0.25, 0.25, 1.0, 0.25)]
-    weights[1] = bounds.cell / 4
+
+def _lower_forget_bias(cell: LSTM, bias: Tensor, bounds: LSTMBounds, allowed: float) -> None:
+    """Lower forget biases until each gate takes at most its share."""
+    cap = torch.logit(torch.tensor(FORGET_SHARE * allowed, dtype=torch.float64))
+    excess = (bounds.reach - cap).clamp(min=0)
+    bias[cell.hidden_size : 2 * cell.hidden_size] -= excess.to(bias.device, bias.dtype)
+
+
+def _shorten_rows(cell: LSTM, bounds: LSTMBounds, allowed: float) -> None:
+    """Move each unit's recurrent rows to the ball that its forget gate leaves them."""
+    hidden = cell.hidden_size
+    weights = torch.tensor([0.25, 0.25, 1.0, 0.25], dtype=torch.float64).repeat(hidden, 1)
+    # Where rounding swamps the bound on c, that of exact arithmetic does for this pass.
+    weights[:, 1] *= torch.where(bounds.cell > 0, bounds.cell, 1 / (1 - bounds.forget))
     rows = cell.weight_hh_l0.double().cpu().view(4, hidden, hidden).transpose(0, 1)
-    scale = torch.stack(weights, 1)[..., None].expand(-1, -1, hidden)
+    scale = weights[..., None].expand(-1, -1, hidden)
     radius = (allowed - bounds.forget).clamp(min=0)
     near = project_l1(rows.flatten(1), scale.flatten(1), radius)
     cell.weight_hh_l0.copy_(
@@ -118,11 +142,10 @@ def _(cell: LSTM, input_box: Any, rate: float = 0.95) -> None:
     )
 
 
-def _allowed(rate: float) -> float:
-    """Check the rate and take off the margin."""
+def _check_rate(rate: float) -> None:
+    """Check that a rate is one."""
     if not 0 < rate < 1:
         raise _check.InputError(f"rate must be above 0 and below 1, got {rate}.")
-    return rate * (1 - MARGIN)
 
 
 def project_l1(

@@ -9,14 +9,16 @@ magnitudes, gamma_n = n u / (1 - n u).
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 # Vectorised kernels state 1 to 4 units in the last place for tanh and the logistic function;
 # oneDNN's are the least accurate of those torch calls. 32 leaves room.
 ACTIVATION_ULPS = 32
 ASSUMPTION = (
-    "sums in the model's own dtype (no TF32), tanh and logistic function accurate to "
+    "torch's precision switches as they are now, tanh and logistic function accurate to "
     f"{ACTIVATION_ULPS} units of rounding"
 )
+TF32, BFLOAT16 = 2.0**-11, 2.0**-8  # unit roundoffs
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,24 @@ class Rounding:
         return lost / (1 - lost) if lost < 1 else float("inf")
 
 
-def rounding_of(dtype: torch.dtype) -> Rounding:
-    """Give the rounding of a dtype.
+def rounding_of(weight: Tensor) -> Rounding:
+    """Give the rounding of the products that a weight enters.
+
+    In float32 torch may round the factors to fewer bits: to TF32 on CUDA where cuDNN or cuBLAS is
+    allowed to (cuDNN is by default), and to less everywhere by
+    `torch.set_float32_matmul_precision`.
 
     Args:
-        dtype: A floating point type.
+        weight: A weight of a floating point type.
 
     Returns:
         Its rounding.
     """
-    return Rounding(torch.finfo(dtype).eps / 2)
+    unit = torch.finfo(weight.dtype).eps / 2
+    if weight.dtype is torch.float32:
+        switch = torch.get_float32_matmul_precision()
+        unit = {"highest": unit, "high": TF32, "medium": BFLOAT16}[switch]
+        cuda = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+        if weight.is_cuda and cuda:
+            unit = max(unit, TF32)
+    return Rounding(unit)

@@ -27,6 +27,8 @@ def report(
         raise CorruptFileError(
             f"{path} is damaged ({error}). Run the study again: its trials are kept."
         ) from error
+    if not isinstance(results, dict):
+        raise CorruptFileError(f"{path} holds no results of a study. Run the study again.")
     write_page(results, folder / "report.html")
     console = Console()
     print_results(results, console)

@@ -26,7 +26,7 @@ def train(
     parameters: Annotated[int, typer.Option(help="How many the model shall have.")] = 120_000,
     epochs: Annotated[int, typer.Option(help="The number of epochs.")] = 12,
     dropout: Annotated[float, typer.Option(help="The dropout probability.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="The seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The seed.")] = 0,
     data_dir: DataDir = None,
     device: Device = "cpu",
 ) -> None:
@@ -61,7 +61,7 @@ def train(
             done = progress.epoch + progress.batch / batches
             progress_bars.update(bar, completed=done, description=f"{model}{best}")
 
-        checkpoint = path.with_suffix(".checkpoint")
+        checkpoint = path.with_name(f"{path.name}.checkpoint")
         trained = run(spec, loaded, config, seed, checkpoint, device, report=report)
     save_model(path, spec, trained.model)
     metric = evaluate(trained.model, loaded, "test").metric

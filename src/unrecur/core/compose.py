@@ -119,6 +119,20 @@ class Serial(AbstractSequenceModel):
         return x_t, tuple(after)
 
 
+def in_series(model: AbstractSequenceModel) -> list[AbstractSequenceModel]:
+    """List the models that a model runs one after the other, nested `Serial`s opened up.
+
+    Args:
+        model: Any model.
+
+    Returns:
+        The models in order; the model itself where it is no `Serial`.
+    """
+    if not isinstance(model, Serial):
+        return [model]
+    return [part for inner in model.models for part in in_series(inner)]
+
+
 class Parallel(AbstractSequenceModel):
     """Run models beside each other on the same input and put their outputs side by side.
 

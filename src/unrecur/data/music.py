@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from unrecur._check import InputError
-from unrecur.data.piano_roll import read_chorales, read_mat, split_hash
+from unrecur.data.hashing import split_hash
+from unrecur.data.piano_roll import read_chorales, read_mat
 from unrecur.data.task import SPLITS, Task, bernoulli_nll
 
 KEYS = 88

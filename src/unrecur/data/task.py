@@ -11,6 +11,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from unrecur import _check
 from unrecur._check import InputError
+from unrecur.certificates.box import Box, read_box
+from unrecur.data.hashing import split_hash
 
 Split = Literal["train", "valid", "test"]
 POOL = 16  # batches that share out their sequences by length
@@ -50,12 +52,12 @@ class Task:
         chance_level: The metric of a model that knows nothing.
         input_box: The least and the largest value an input can take, by the nature of the data.
         splits: For each split its sequences, pairs of inputs and targets of the same length.
-        hashes: For each split the SHA-256 of its content.
+        hashes: For each split the SHA-256 of its content; computed where left out.
         floors: Names of models without memory that are fitted by counting.
 
     Raises:
-        InputError: A split is missing or empty, or a sequence is empty, of the wrong rank or number
-            of features, or holds NaN or infinite values.
+        InputError: A split is missing or empty; or a sequence is empty, of the wrong rank, type or
+            number of features, holds NaN or infinite values, or leaves the input box.
     """
 
     name: str
@@ -72,14 +74,18 @@ class Task:
     floors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        box = read_box(self.input_box, self.in_features)
         for split in SPLITS:
             pairs = self.splits.get(split, ())
             if not pairs:
                 raise InputError(f"task '{self.name}' has no sequences in its split '{split}'.")
             for number, (x, target) in enumerate(pairs):
-                self._check_pair(x, target, f"{split} sequence {number}")
+                self._check_pair(x, target, box, f"{split} sequence {number}")
+        if not self.hashes:
+            hashes = {split: _hash(self.splits[split]) for split in SPLITS}
+            object.__setattr__(self, "hashes", hashes)
 
-    def _check_pair(self, x: Tensor, target: Tensor, name: str) -> None:
+    def _check_pair(self, x: Tensor, target: Tensor, box: Box, name: str) -> None:
         """Check one sequence."""
         if x.dim() != 2 or len(x) == 0 or x.shape[1] != self.in_features:
             raise InputError(
@@ -90,8 +96,19 @@ class Task:
             raise InputError(
                 f"{name} of task '{self.name}': {len(x)} inputs but {len(target)} targets."
             )
+        if x.dtype is not torch.float32:
+            raise InputError(
+                f"{name} of task '{self.name}': expected inputs of float32, got {x.dtype}. Convert "
+                "with x.float()."
+            )
         _check.finite(x, f"inputs of {name}")
         _check.finite(target, f"targets of {name}")
+        if not ((box.low <= x) & (x <= box.high)).all():
+            raise InputError(
+                f"{name} of task '{self.name}' has inputs from {float(x.min()):g} to "
+                f"{float(x.max()):g}, outside input_box {self.input_box}, for which proofs would "
+                "hold. Widen the box."
+            )
 
     def steps(self, split: Split) -> int:
         """Count the steps of a split.
@@ -141,6 +158,11 @@ class Task:
                 torch.tensor([len(x) for x, _ in rows]),
                 index,
             )
+
+
+def _hash(pairs: Sequence[Pair]) -> str:
+    """Identify the content of a split."""
+    return split_hash([tensor.cpu().numpy() for pair in pairs for tensor in pair])
 
 
 def bernoulli_nll(

@@ -88,11 +88,18 @@ def interval(comparison: Row) -> str:
 
     Example:
         >>> interval({"relative_difference": 0.01, "low": 0.004, "high": 0.016})
-        '+1% [+0.4%, +1.6%]'
+        '+1.00% [+0.40%, +1.60%]'
     """
     keys = ("relative_difference", "low", "high")
-    middle, low, high = (percent(value(comparison, key), sign=True) for key in keys)
+    middle, low, high = (_difference(value(comparison, key)) for key in keys)
     return f"{middle} [{low}, {high}]"
+
+
+def _difference(found: float | None) -> str:
+    """Write a relative difference to the hundredth of a percent; a large one to fewer digits."""
+    if found is None or abs(found) >= 1:
+        return percent(found, sign=True)
+    return f"{100 * found:+.2f}%".replace("-", "\N{MINUS SIGN}")
 
 
 def comparisons(results: Results) -> list[Row]:

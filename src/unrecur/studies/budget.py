@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from unrecur import _check
 from unrecur._check import InputError
 from unrecur.models.spec import Spec
 
@@ -20,13 +21,14 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
         The spec, with `hidden` chosen.
 
     Raises:
-        InputError: No width comes within 2 %.
+        InputError: The number is below 1, or no width comes within 2 %.
 
     Example:
         >>> spec = matched("lstm", {"in_features": 88, "out_features": 88}, 120_000)
         >>> spec.options["hidden"], spec.parameters
         (126, 120040)
     """
+    _check.positive_integer(parameters, "parameters")
 
     def at(hidden: int) -> Spec:
         return Spec(model, {**options, "hidden": hidden})

@@ -1,5 +1,6 @@
 """The least window: how few of the last inputs a trained recurrent model needs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,23 @@ from unrecur.certificates.contraction import certify
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.task import Batch, Split, Task
 from unrecur.train.evaluate import EVALUATION_BATCH
+
+
+def left_out(lengths: Sequence[int], k: int) -> float:
+    """Give the share of steps at which a window of k inputs leaves earlier ones out.
+
+    Args:
+        lengths: The lengths of the sequences.
+        k: The length of the window.
+
+    Returns:
+        The share, from 0 (the window holds every sequence whole) to 1.
+
+    Example:
+        >>> left_out([10, 4], 5)
+        0.35714285714285715
+    """
+    return sum(max(length - k, 0) for length in lengths) / sum(lengths)
 
 
 @dataclass(frozen=True)
@@ -61,10 +79,12 @@ def sight(model: AbstractSequenceModel, task: Task, split: Split) -> Sight:
 def least_window(
     models: list[AbstractSequenceModel], task: Task, full: float, tolerance: float
 ) -> int:
-    """Find the least window that costs a model at most a part of its validation metric.
+    """Find a short window that costs a model at most a part of its validation metric.
 
     One window for all seeds of a model, judged by the mean of their metrics. Powers of 2 are tried
-    from below, then the gap under the first that is good enough is halved until it is closed.
+    from below, then the gap under the first that is good enough is halved until it is closed: the
+    least window where the metric only gets better with k, and one whose predecessor is not good
+    enough in any case.
 
     Args:
         models: The same model with several seeds.

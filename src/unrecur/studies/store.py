@@ -95,6 +95,10 @@ class Store:
         )
         with self._database():
             self._study.add_trial(trial)
+        self.export()
+
+    def export(self) -> None:
+        """Write all rows to `rows.jsonl`, for other programs."""
         lines = [json.dumps(row) + "\n" for row in self.rows()]
         write_atomic(self.folder / "rows.jsonl", "".join(lines))
 
@@ -106,6 +110,10 @@ class Store:
             yield
         except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
             reason = _reason(error)
+            if any(word in reason for word in ("locked", "busy")):
+                raise OSError(
+                    f"another program is using {path}; try again when it is done"
+                ) from error
             if any(word in reason for word in ("full", "unable to open", "readonly", "I/O")):
                 raise OSError(f"cannot write {path}: {reason}") from error
             raise CorruptFileError(

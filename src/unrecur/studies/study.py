@@ -21,7 +21,7 @@ from unrecur.studies.config import StudyConfig
 from unrecur.studies.environment import environment
 from unrecur.studies.listener import Listener
 from unrecur.studies.recipes import RECIPES, Recipe
-from unrecur.studies.shorten import least_window, sight
+from unrecur.studies.shorten import least_window, left_out, sight
 from unrecur.studies.store import Store, locked
 from unrecur.studies.trial import model_file, run_trial
 from unrecur.studies.verdict import decide
@@ -29,6 +29,9 @@ from unrecur.train.config import TrainConfig
 from unrecur.train.loop import fabric_on
 
 Row = dict[str, Any]
+# A window counts as feed-forward in the verdict if at so many of the test steps it leaves earlier
+# inputs out; one that holds whole sequences is the recurrent model under another name.
+RESTRICTS = 0.5
 
 
 def study(
@@ -96,6 +99,7 @@ def study(
                 )
                 store.add(row, list(chosen))
                 done[name, seed] = row
+        store.export()  # a run that was killed may have added a row and not written it here
         rows = [done[trial] for trial in trials]
         start = time.monotonic()
         listener.stage("least window and verdict")
@@ -148,6 +152,7 @@ def _identity(
             name: [asdict(spec), asdict(training)] for name, (spec, training) in plan.items()
         },
         "data": dict(task.hashes),
+        "input_box": list(task.input_box),
     }
 
 
@@ -185,11 +190,20 @@ def _conclude(task: Task, rows: list[Row], config: StudyConfig, folder: Path) ->
         for name, found in by_name.items()
         if _kind(found) == "feed-forward"
     }
-    candidates[f"{best} on {truncation['k']} inputs"] = truncated
+    name = f"{best} on {truncation['k']} inputs"
+    notes = []
+    if truncation["left_out"] >= RESTRICTS:
+        candidates[name] = truncated
+    else:
+        notes.append(
+            f"{name} is no feed-forward candidate: at {100 * truncation['left_out']:.0f} % of the "
+            "test steps only does it leave earlier inputs out."
+        )
     losses = np.array([row["test_losses"] for row in recurrent[best]])
     floors = {n: _mean(found, "test") for n, found in by_name.items() if _kind(found) == "floor"}
     steps = np.array([len(x) for x, _ in task.splits["test"]], dtype=float)
     verdict = decide(candidates, (best, losses), floors, steps, config.margin, config.confidence)
+    verdict = replace(verdict, reasons=[*verdict.reasons, *notes])
     return {"verdict": verdict.as_json(), "truncation": truncation}
 
 
@@ -213,6 +227,7 @@ def _truncate(
         "model": rows[0]["model"],
         "seeds": [row["seed"] for row in rows],
         "k": k,
+        "left_out": left_out([len(x) for x, _ in task.splits["test"]], k),
         "tolerance": config.tolerance,
         "metric": sum(point.scores.metric for point in points) / len(points),
         "full_metric": _mean(rows, "test"),

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from unrecur._check import InputError
 from unrecur.audits.memory import MemoryPoint, memory_curve
 from unrecur.certificates.certificate import Certificate, Evidence
 from unrecur.certificates.contraction import certify
@@ -62,6 +63,9 @@ def run_trial(
 
     Returns:
         The trial's row: JSON values only.
+
+    Raises:
+        InputError: A loss is below 0 or not finite.
     """
     listener.begin(name, seed)
     start = time.monotonic()
@@ -79,6 +83,11 @@ def run_trial(
         row |= found
     listener.stage("scoring")
     scores = {split: evaluate(model, task, split) for split in SPLITS}
+    if any(float(found.loss.min()) < 0 for found in scores.values()):
+        raise InputError(
+            f"step_loss of task '{task.name}' gave a loss below 0. A study compares metrics by "
+            "their ratio, for which 0 must be the best: use another loss or add a constant."
+        )
     row["metric"] = {split: scores[split].metric for split in SPLITS}
     row["test_losses"] = scores["test"].loss.tolist()
     if recipe.kind == "recurrent":

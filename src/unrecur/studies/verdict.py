@@ -5,6 +5,7 @@ their test metrics, with a bootstrap interval over test sequences and seeds. Up 
 difference is none in practice.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,9 @@ from jaxtyping import Float
 from scipy.special import stdtrit
 
 RESAMPLES = 4000
+TINY = 1e-12  # of a loss
+FARTHEST = 200.0  # of a logarithm, so that every number stays finite
+FEWEST_SEEDS, FEWEST_SEQUENCES = 2, 5
 Losses = Float[np.ndarray, "seeds sequences"]
 
 
@@ -75,17 +79,18 @@ def compare(
     steps: Float[np.ndarray, " sequences"],
     confidence: float,
 ) -> Comparison:
-    """Compare two models on the same test sequences.
+    """Compare two models on the same test sequences by the logarithm of the ratio of their metrics.
 
-    The standard error of the relative difference is that of a paired bootstrap: each resample draws
-    sequences and seeds, the same for both models. A plain bootstrap of n seeds makes their variance
-    too small by (n - 1) / n, so their losses are moved apart by as much (Davison and Hinkley 1997,
-    section 3.8). The interval is the difference plus and minus that error times a quantile of
-    Student's t, whose degrees of freedom (Satterthwaite) are few where the seeds, which are few,
-    make most of the error.
+    Its standard error is that of a paired bootstrap: each resample draws sequences and seeds, the
+    same for both models. A bootstrap of n seeds makes their variance too small by (n - 1) / n; what
+    is missing is added (Davison and Hinkley 1997, section 3.8). The interval is the logarithm plus
+    and minus that error times a quantile of Student's t, whose degrees of freedom (Satterthwaite)
+    are few where the seeds, which are few, make most of the error; and it is given as relative
+    differences. Logarithms keep it right where metrics differ by orders.
 
     Args:
-        feed_forward: The name of one model and the sums of its losses by seed and test sequence.
+        feed_forward: The name of one model and the sums of its losses, none below 0, by seed and
+            test sequence.
         recurrent: The same of the other, with as many seeds.
         steps: The number of steps of each test sequence.
         confidence: Of the two-sided interval.
@@ -93,48 +98,42 @@ def compare(
     Returns:
         The comparison. With one seed, the interval is over sequences alone.
     """
-    ours, theirs = feed_forward[1], recurrent[1]
+    # A loss of 0 is taken for one that is as good as 0: logarithms need it.
+    ours, theirs = (losses + TINY * steps for losses in (feed_forward[1], recurrent[1]))
     metrics = [float(losses.mean(0).sum() / steps.sum()) for losses in (ours, theirs)]
-    difference = metrics[0] / metrics[1] - 1
-    error = float(_resampled(ours, theirs).std())
-    reach = error * float(stdtrit(_freedom(ours, theirs, error), (1 + confidence) / 2))
-    return Comparison(
-        feed_forward[0], recurrent[0], difference, difference - reach, difference + reach, *metrics
-    )
+    middle = math.log(metrics[0] / metrics[1])
+    error, freedom = _error(ours, theirs)
+    reach = error * float(stdtrit(freedom, (1 + confidence) / 2))
+    ends = (middle, middle - reach, middle + reach)
+    difference, low, high = (math.expm1(min(end, FARTHEST)) for end in ends)
+    return Comparison(feed_forward[0], recurrent[0], difference, low, high, *metrics)
+
+
+def _error(ours: Losses, theirs: Losses) -> tuple[float, float]:
+    """Give the standard error of the log ratio, and its degrees of freedom."""
+    seeds, sequences = ours.shape
+    resampled = float(_resampled(ours, theirs).var())
+    # The log ratio, to first order in what one seed adds to it.
+    by_seed = ours.sum(1) / ours.sum() - theirs.sum(1) / theirs.sum()
+    from_seeds = float(seeds * by_seed.var(ddof=1)) if seeds > 1 else 0.0
+    total = resampled + from_seeds / seeds
+    rest = max(total - from_seeds, 0.0)
+    parts = from_seeds**2 / max(seeds - 1, 1) + rest**2 / max(sequences - 1, 1)
+    return math.sqrt(total), total**2 / parts if parts > 0 else max(sequences - 1, 1)
 
 
 def _resampled(ours: Losses, theirs: Losses) -> Float[np.ndarray, " resamples"]:
-    """Draw seeds and sequences with replacement and give the relative difference of each draw."""
+    """Draw seeds and sequences with replacement and give the log ratio of each draw."""
     random = np.random.default_rng(0)
     seeds, sequences = ours.shape
     # How often each is drawn: sums over draws become matrix products.
     of_seeds = random.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES)
     of_sequences = random.multinomial(sequences, np.full(sequences, 1 / sequences), RESAMPLES)
     sums = [
-        np.einsum("rs,sq,rq->r", of_seeds, _spread(losses), of_sequences, optimize=True)
+        np.einsum("rs,sq,rq->r", of_seeds, losses, of_sequences, optimize=True)
         for losses in (ours, theirs)
     ]
-    return sums[0] / sums[1] - 1
-
-
-def _spread(losses: Losses) -> Losses:
-    """Move the seeds apart so that resampling them has the variance of drawing new ones."""
-    count, middle = len(losses), losses.mean(0)
-    return middle + (losses - middle) * np.sqrt(count / max(count - 1, 1))
-
-
-def _freedom(ours: Losses, theirs: Losses, error: float) -> float:
-    """Give the degrees of freedom of an error that seeds and sequences make together."""
-    seeds, sequences = ours.shape
-    most = sequences - 1
-    if error == 0 or seeds == 1:
-        return max(most, 1)
-    by_seed = (
-        ours.sum(1) / theirs.sum() * seeds - theirs.sum(1) * ours.sum() / theirs.sum() ** 2 * seeds
-    )
-    from_seeds = min(float(by_seed.var(ddof=1)) / seeds, error**2)
-    rest = error**2 - from_seeds
-    return error**4 / (from_seeds**2 / (seeds - 1) + rest**2 / max(most, 1))
+    return np.log(sums[0] / sums[1])
 
 
 def decide(
@@ -147,11 +146,11 @@ def decide(
 ) -> Verdict:
     """Decide whether recurrence is needed.
 
-    Not needed: some feed-forward candidate is proved at most the margin worse than the best
-    recurrent model (its whole interval lies below). Needed: every candidate is more than the margin
-    worse. Undecided otherwise, with a single seed, and where the recurrent model itself has learnt
-    nothing. The confidence is shared between the candidates (Bonferroni), so that it holds for
-    all intervals together.
+    Not needed: some feed-forward candidate is at most the margin worse than the best recurrent
+    model (its whole interval lies below). Needed: every candidate is more than the margin worse.
+    Undecided otherwise, with a single seed or very few sequences, and where the recurrent model
+    itself has learnt nothing. The confidence is shared between the candidates (Bonferroni), so that
+    it holds for all intervals together.
 
     Args:
         candidates: For each feed-forward candidate the sums of its losses by seed and sequence.
@@ -164,37 +163,46 @@ def decide(
     Returns:
         The verdict.
     """
-    shared = 1 - (1 - confidence) / len(candidates)
+    shared = 1 - (1 - confidence) / max(len(candidates), 1)
     comparisons = [compare(found, recurrent, steps, shared) for found in candidates.items()]
     comparisons.sort(key=lambda entry: entry.high)
-    best = comparisons[0]
-    seeds = min(len(losses) for losses in (*candidates.values(), recurrent[1]))
     reasons = [_reason(entry, margin) for entry in comparisons]
+    obstacle = _obstacle(comparisons, recurrent, floors, len(steps))
+    worse = f"more than {100 * margin:g} % worse than {recurrent[0]}, the best recurrent model"
     answer: Literal["not needed", "needed", "undecided"] = "undecided"
-    if seeds < 2:
-        reasons.append("One seed shows nothing about the spread over seeds: run with 3 or more.")
-    elif floors and min(floors.values()) <= best.recurrent_metric:
-        name = min(floors, key=lambda floor: floors[floor])
-        reasons.append(
-            f"{recurrent[0]} does not beat {name}, which has no memory: nothing was learnt."
-        )
-    elif best.high < margin:
-        answer = "not needed"
+    if obstacle:
+        headline = obstacle
+    elif comparisons[0].high < margin:
+        answer, headline = "not needed", reasons[0]
     elif all(entry.low > margin for entry in comparisons):
-        answer = "needed"
-    return Verdict(
-        answer, _headline(answer, best, margin), reasons, margin, confidence, comparisons
-    )
+        answer, headline = "needed", f"Every feed-forward candidate is {worse}."
+    else:
+        headline = f"These trials do not show whether every feed-forward candidate is {worse}."
+    return Verdict(answer, headline, reasons, margin, confidence, comparisons)
 
 
-def _headline(answer: str, best: Comparison, margin: float) -> str:
-    """Say in a sentence what the answer rests on; its numbers stand in the comparisons."""
-    if answer == "not needed":
-        return _reason(best, margin)
-    worse = f"more than {100 * margin:g} % worse than {best.recurrent}, the best recurrent model"
-    if answer == "needed":
-        return f"Every feed-forward candidate is {worse}."
-    return f"These trials do not show whether every feed-forward candidate is {worse}."
+def _obstacle(
+    comparisons: list[Comparison],
+    recurrent: tuple[str, Losses],
+    floors: dict[str, float],
+    sequences: int,
+) -> str:
+    """Say what stands in the way of any answer; nothing where nothing does."""
+    name, losses = recurrent
+    if not comparisons:
+        return "There is no feed-forward candidate to compare with."
+    if len(losses) < FEWEST_SEEDS:
+        return "One seed shows nothing about the spread over seeds: run with 3 or more."
+    if sequences < FEWEST_SEQUENCES:
+        return (
+            f"{sequences} test sequences show too little about their spread: {FEWEST_SEQUENCES} or "
+            "more are needed."
+        )
+    metric = comparisons[0].recurrent_metric
+    better = [floor for floor, reached in floors.items() if reached <= metric]
+    if better:
+        return f"{name} does not beat {better[0]}, which has no memory: nothing was learnt."
+    return ""
 
 
 def _reason(entry: Comparison, margin: float) -> str:

@@ -100,6 +100,7 @@ class _Run:
             "config": asdict(config),
             "seed": seed,
             "data": dict(task.hashes),
+            "input_box": list(task.input_box),
         }
         torch.manual_seed(seed)
         self.fabric = fabric_on(device)
@@ -248,10 +249,10 @@ def fabric_on(device: str) -> Fabric:
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        devices: Any = 1 if place.type == "cpu" or place.index is None else [place.index]
+        return Fabric(accelerator=place.type, devices=devices)
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"there is no device '{device}' here ({reason}). Use --device cpu."
         ) from error
-    devices: Any = 1 if place.index is None else [place.index]
-    return Fabric(accelerator=place.type, devices=1 if place.type == "cpu" else devices)

@@ -1,5 +1,6 @@
 """The error of a truncated model, bounded by a certificate; the least window for an error."""
 
+import math
 from typing import Any
 
 from torch import nn
@@ -9,8 +10,9 @@ from unrecur._check import InputError
 from unrecur.certificates.certificate import Certificate, Evidence
 from unrecur.certificates.contraction import SLACK, certify
 from unrecur.certificates.rounding import rounding_of
-from unrecur.core.compose import Serial
+from unrecur.core.compose import Pointwise, in_series
 from unrecur.core.model import AbstractSequenceModel
+from unrecur.layers.recurrent import Recurrent
 from unrecur.truncation.window import Window
 
 LONGEST = 2**20  # a window no model is unrolled over
@@ -31,19 +33,24 @@ def output_bound(model: AbstractSequenceModel, certificate: Certificate, k: int)
     Returns:
         The bound on each output; infinity where nothing is known.
     """
+    if certificate.evidence is Evidence.UNKNOWN:
+        return math.inf
+    first, *behind = in_series(model)
+    if not (isinstance(first, Recurrent) and all(isinstance(part, Pointwise) for part in behind)):
+        return math.inf
     error = certificate.bound(k)
-    behind = [part.module for part in model.models[1:]] if isinstance(model, Serial) else []
-    maps = [module for module in behind if not isinstance(module, nn.Dropout)]
-    if not maps or certificate.evidence is Evidence.UNKNOWN:
+    modules = [part.module for part in behind if isinstance(part, Pointwise)]
+    maps = [module for module in modules if not isinstance(module, nn.Dropout)]
+    if not maps:
         return error
     if len(maps) > 1 or not isinstance(maps[0], nn.Linear):
-        return float("inf")
+        return math.inf
     weight = maps[0].weight.detach().double()
     order = 1 if certificate.norm == "sup" else 2
     gain = float(weight.norm(order, dim=1).max()) * SLACK
     bias = 0.0 if maps[0].bias is None else maps[0].bias.detach().double().abs()
     size = float((weight.abs().sum(1) * certificate.start + bias).max())
-    gamma = rounding_of(maps[0].weight.dtype).gamma(weight.shape[1] + 2)
+    gamma = rounding_of(maps[0].weight).gamma(weight.shape[1] + 2)
     return gain * error + 2 * gamma * size
 
 
