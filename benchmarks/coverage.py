@@ -2,8 +2,8 @@
 
     python benchmarks/coverage.py --write
 
-Draws the test losses of two models, 8.2 and 8.0 nats a step, whose seeds and sequences vary at random,
-and counts how often the 95 % interval holds their true difference.
+Draws the test losses of two models, 8.2 and 8.0 nats a step, whose seeds and sequences vary at
+random, and counts how often the 95 % interval holds their true difference.
 """
 
 from collections.abc import Iterator
