@@ -103,6 +103,7 @@ def study(
         rows = [done[trial] for trial in trials]
         start = time.monotonic()
         listener.stage("least window and verdict")
+        conclusion = _conclude(task, rows, config, folder)
         results = {
             "version": unrecur.__version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -110,7 +111,7 @@ def study(
             "seconds": time.monotonic() - start + sum(row["wall_seconds"] for row in rows),
             "task": _describe(task),
             "settings": asdict(config),
-            **_conclude(task, rows, config, folder),
+            **conclusion,
             "rows": rows,
             "environment": environment(config.device),
         }
