@@ -162,7 +162,12 @@ def speed_figure(results: Results) -> go.Figure | None:
     """
     names, groups = looks(results), by_model(results)
     keys = [key for _, key, _, _ in SPEEDS]
-    timed = [m for m, rows in groups.items() if any(values(rows, "speed", key) for key in keys)]
+    # A floor is a hundred times as fast as any model: beside one the models would look alike.
+    timed = [
+        model
+        for model, rows in groups.items()
+        if not is_floor(rows) and any(values(rows, "speed", key) for key in keys)
+    ]
     if not timed:
         return None
     figure = canvas([title for title, _, _, _ in SPEEDS], height=110 + 34 * len(timed), gap=0.07)
