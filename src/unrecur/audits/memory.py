@@ -51,6 +51,71 @@ def windows_of(longest: int) -> list[int]:
     return [2**power for power in range((longest - 1).bit_length() + 1)]
 
 
+@dataclass(frozen=True)
+class Sight:
+    """A model's outputs on a split, ready to be compared with those of its windows.
+
+    Attributes:
+        model: The model.
+        task: The task.
+        batches: The sequences of the split, each exactly once.
+        full: The model's outputs on them.
+    """
+
+    model: AbstractSequenceModel
+    task: Task
+    batches: list[Batch]
+    full: list[Tensor]
+
+    @torch.no_grad()
+    def point(self, k: int, certificate: Certificate | None = None) -> MemoryPoint:
+        """Measure the model on windows of k inputs.
+
+        Args:
+            k: The length of the window.
+            certificate: The model's certificate, for the bound beside the error.
+
+        Returns:
+            The point.
+        """
+        window, device = Window(self.model, k), self.full[0].device
+        count = sum(len(batch.index) for batch in self.batches)
+        loss, steps = torch.zeros(count, dtype=torch.float64), torch.zeros(count, dtype=torch.long)
+        errors = []
+        for batch, y in zip(self.batches, self.full, strict=True):
+            short, _ = window(batch.x.to(device))
+            valid = valid_steps(batch.lengths.to(device), y.shape[1])
+            errors.append((short - y).abs().amax(-1)[valid].cpu())
+            loss[batch.index] = batch_losses(self.task, short, batch).cpu()
+            steps[batch.index] = batch.lengths
+        error = torch.cat(errors)
+        bound = math.inf if certificate is None else output_bound(self.model, certificate, k)
+        return MemoryPoint(
+            k,
+            Scores(loss, steps),
+            float(error.median()),
+            float(error.max()),
+            bound if math.isfinite(bound) else None,
+        )
+
+
+@torch.no_grad()
+def sight(model: AbstractSequenceModel, task: Task, split: Split) -> Sight:
+    """Run a model over a split.
+
+    Args:
+        model: A causal model, in evaluation mode.
+        task: The task.
+        split: The split.
+
+    Returns:
+        The model with its outputs.
+    """
+    device = next(model.parameters()).device
+    batches = list(task.batches(split, EVALUATION_BATCH))
+    return Sight(model, task, batches, [model(batch.x.to(device))[0] for batch in batches])
+
+
 def memory_curve(
     model: AbstractSequenceModel,
     task: Task,
@@ -68,52 +133,6 @@ def memory_curve(
     Yields:
         One point for each k.
     """
-    batches = list(task.batches(split, EVALUATION_BATCH))
-    device = next(model.parameters()).device
-    with torch.no_grad():
-        full = [model(batch.x.to(device))[0] for batch in batches]
+    seen = sight(model, task, split)
     for k in windows_of(max(len(x) for x, _ in task.splits[split])):
-        yield memory_point(model, task, batches, full, k, certificate)
-
-
-@torch.no_grad()
-def memory_point(
-    model: AbstractSequenceModel,
-    task: Task,
-    batches: list[Batch],
-    full: list[Tensor],
-    k: int,
-    certificate: Certificate | None = None,
-) -> MemoryPoint:
-    """Measure a model on windows of k inputs.
-
-    Args:
-        model: The model, in evaluation mode.
-        task: The task.
-        batches: The sequences of a split, each exactly once.
-        full: The outputs of the whole model on them.
-        k: The length of the window.
-        certificate: The model's certificate.
-
-    Returns:
-        The point.
-    """
-    window, device = Window(model, k), full[0].device
-    count = sum(len(batch.index) for batch in batches)
-    loss, steps = torch.zeros(count, dtype=torch.float64), torch.zeros(count, dtype=torch.long)
-    errors = []
-    for batch, y in zip(batches, full, strict=True):
-        short, _ = window(batch.x.to(device))
-        valid = valid_steps(batch.lengths.to(device), y.shape[1])
-        errors.append((short - y).abs().amax(-1)[valid].cpu())
-        loss[batch.index] = batch_losses(task, short, batch).cpu()
-        steps[batch.index] = batch.lengths
-    error = torch.cat(errors)
-    bound = math.inf if certificate is None else output_bound(model, certificate, k)
-    return MemoryPoint(
-        k,
-        Scores(loss, steps),
-        float(error.median()),
-        float(error.max()),
-        bound if math.isfinite(bound) else None,
-    )
+        yield seen.point(k, certificate)

@@ -155,7 +155,7 @@ class LSTMBounds:
     """What an LSTM's gates and states can reach on a box of inputs, float32's rounding included.
 
     Attributes:
-        input_box: The inputs.
+        box: The inputs.
         hidden: The largest |h|.
         reach: The largest pre-activation of each unit's forget gate.
         forget: The largest forget gate phi of each unit.

@@ -1,16 +1,10 @@
 """The least window: how few of the last inputs a trained recurrent model needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from unrecur.audits.memory import MemoryPoint, memory_point, windows_of
-from unrecur.certificates.contraction import certify
+from unrecur.audits.memory import sight, windows_of
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.data.task import Batch, Split, Task
-from unrecur.train.evaluate import EVALUATION_BATCH
+from unrecur.data.task import Task
 
 
 def left_out(lengths: Sequence[int], k: int) -> float:
@@ -28,52 +22,6 @@ def left_out(lengths: Sequence[int], k: int) -> float:
         0.35714285714285715
     """
     return sum(max(length - k, 0) for length in lengths) / sum(lengths)
-
-
-@dataclass(frozen=True)
-class Sight:
-    """A model's outputs on a split, ready to be compared with those of its windows.
-
-    Attributes:
-        model: The model.
-        task: The task.
-        batches: The sequences of the split.
-        full: The model's outputs on them.
-    """
-
-    model: AbstractSequenceModel
-    task: Task
-    batches: list[Batch]
-    full: list[Tensor]
-
-    def point(self, k: int) -> MemoryPoint:
-        """Measure the model on windows of k inputs.
-
-        Args:
-            k: The length of the window.
-
-        Returns:
-            The point, with the bound of the model's certificate.
-        """
-        certificate = certify(self.model, self.task.input_box)
-        return memory_point(self.model, self.task, self.batches, self.full, k, certificate)
-
-
-@torch.no_grad()
-def sight(model: AbstractSequenceModel, task: Task, split: Split) -> Sight:
-    """Run a model over a split.
-
-    Args:
-        model: The model, in evaluation mode.
-        task: The task.
-        split: The split.
-
-    Returns:
-        The model with its outputs.
-    """
-    device = next(model.parameters()).device
-    batches = list(task.batches(split, EVALUATION_BATCH))
-    return Sight(model, task, batches, [model(batch.x.to(device))[0] for batch in batches])
 
 
 def least_window(

@@ -13,6 +13,8 @@ import numpy as np
 import unrecur
 from unrecur._check import CorruptFileError, InputError
 from unrecur._files import write_atomic
+from unrecur.audits.memory import sight
+from unrecur.certificates.contraction import certify
 from unrecur.data.task import SPLITS, Task
 from unrecur.data.tasks import load_task
 from unrecur.models.spec import Spec, load_model
@@ -21,7 +23,7 @@ from unrecur.studies.config import StudyConfig
 from unrecur.studies.environment import environment
 from unrecur.studies.listener import Listener
 from unrecur.studies.recipes import RECIPES, Recipe
-from unrecur.studies.shorten import least_window, left_out, sight
+from unrecur.studies.shorten import least_window, left_out
 from unrecur.studies.store import Store, locked
 from unrecur.studies.trial import model_file, run_trial
 from unrecur.studies.verdict import decide
@@ -222,7 +224,9 @@ def _truncate(
     """Truncate a model to its least window; give what the test split says about it."""
     models = [_model(row, folder, config) for row in rows]
     k = least_window(models, task, _mean(rows, "valid"), config.tolerance)
-    points = [sight(model, task, "test").point(k) for model in models]
+    points = [
+        sight(model, task, "test").point(k, certify(model, task.input_box)) for model in models
+    ]
     bounds = [point.bound for point in points if point.bound is not None]
     return {
         "model": rows[0]["model"],
