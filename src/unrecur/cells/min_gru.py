@@ -1,0 +1,53 @@
+"""The minimal GRU whose gate reads the input alone."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrecur.cells.affine import AbstractInputGatedCell
+
+
+class MinGRU(AbstractInputGatedCell):
+    """The minGRU, with the linear candidate of its plain (not logarithmic) form.
+
+    z = sigmoid(W_z x + b_z), n = W_n x + b_n, stacked as z, n; h' = (1 - z) h + z n, state h
+    (Feng, Tung, Ahmed, Bengio, Hajimirsadeghi, Were RNNs All We Needed?, 2024).
+
+    Args:
+        input_size: The number of input features D.
+        hidden_size: The number of units H.
+        bias: Whether there are biases.
+        device: Where the weights live.
+        dtype: Their type.
+
+    Raises:
+        InputError: A size is below 1.
+
+    Example:
+        >>> import torch
+        >>> cell = MinGRU(3, 4)
+        >>> cell.phi(cell.init_state(2), torch.randn(2, 3)).shape
+        torch.Size([2, 4])
+    """
+
+    @property
+    def gates(self) -> int:
+        """Update gate and candidate."""
+        return 2
+
+    @property
+    def state_size(self) -> int:
+        """As many numbers as units."""
+        return self.hidden_size
+
+    def readout(self, h: Float[Tensor, "*B S"]) -> Float[Tensor, "*B H"]:
+        """Show the whole state."""
+        return h
+
+    def coefficients(
+        self, x: Float[Tensor, "*B D"]
+    ) -> tuple[Float[Tensor, "*B S"], Float[Tensor, "*B S"]]:
+        """Give 1 - z and z n; see `AbstractAffineCell.coefficients`."""
+        z, n = self.projection(x).chunk(2, -1)
+        z = torch.sigmoid(z)
+        return 1 - z, z * n
