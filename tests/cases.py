@@ -4,7 +4,7 @@ from functools import partial
 
 from torch import nn
 
-from unrecur.cells import GRU, LSTM, MGU, Elman
+from unrecur.cells import GRU, LRU, LSTM, MGU, QRNN, Elman, MinGRU, MinLSTM
 from unrecur.core.compose import Parallel, Pointwise, Residual, Serial
 from unrecur.layers.convolution import CausalConvolution
 from unrecur.layers.embedding import Embedding, readout
@@ -21,13 +21,19 @@ CELLS = {
     "lstm": LSTM,
     "gru": GRU,
     "mgu": MGU,
+    "min_gru": MinGRU,
+    "min_lstm": MinLSTM,
+    "qrnn": QRNN,
+    "lru": LRU,
 }
 
 LAYERS = {
     **{name: lambda make=make: Recurrent([make(FEATURES, 4)]) for name, make in CELLS.items()},
     "lstm-without-bias": lambda: Recurrent([LSTM(FEATURES, 4, bias=False)]),
     "mgu-without-bias": lambda: Recurrent([MGU(FEATURES, 4, bias=False)]),
+    "min_lstm-without-bias": lambda: Recurrent([MinLSTM(FEATURES, 4, bias=False)]),
     "stack": lambda: Recurrent([LSTM(FEATURES, 5), GRU(5, 4), MGU(4, 2)], dropout=0.5),
+    "stack-of-affine": lambda: Recurrent([LRU(FEATURES, 5), QRNN(5, 4), MinGRU(4, 2)]),
     "convolution": lambda: CausalConvolution(FEATURES, 4, kernel_size=3, dilation=2),
     "convolution-of-one-tap": lambda: CausalConvolution(FEATURES, 4, kernel_size=1),
     "convolution-normalized": lambda: CausalConvolution(FEATURES, 4, 2, 5, normalize=True),
@@ -38,6 +44,7 @@ LAYERS = {
         Recurrent([GRU(FEATURES, 2)]), CausalConvolution(FEATURES, 3, 4, 2)
     ),
     "window": lambda: Window(Recurrent([LSTM(FEATURES, 4)]), 3),
+    "window-of-affine": lambda: Window(Recurrent([QRNN(FEATURES, 4), LRU(4, 2)]), 3),
     "window-of-one": lambda: Window(Recurrent([GRU(FEATURES, 4)]), 1),
     "window-of-a-stack": lambda: Window(
         Serial(Recurrent([LSTM(FEATURES, 4), GRU(4, 3)]), readout(3, 2)), 6
@@ -56,7 +63,7 @@ TOKEN_LAYERS = {
 SPECS = {
     **{
         name: Spec(name, {"in_features": FEATURES, "out_features": 2, "hidden": 4, "layers": 2})
-        for name in ("elman", "lstm", "gru", "mgu")
+        for name in ("elman", "lstm", "gru", "mgu", "min_gru", "min_lstm", "qrnn", "lru")
     },
     "tcn": Spec(
         "tcn",

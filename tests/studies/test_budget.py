@@ -13,6 +13,10 @@ OPTIONS = {
     "gru": {**IO, "layers": 2},
     "elman": IO,
     "mgu": IO,
+    "min_gru": IO,
+    "min_lstm": {**IO, "layers": 2},
+    "qrnn": IO,
+    "lru": IO,
     "tcn": {**IO, "levels": 3, "kernel_size": 3},
 }
 

@@ -7,16 +7,14 @@ A builder takes keyword arguments only, all of them JSON values: they are the mo
 from collections.abc import Callable
 from functools import partial
 
+from unrecur.cells import CELLS
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.models.floor import Frequencies, Markov
 from unrecur.models.recurrent import recurrent
 from unrecur.models.tcn import tcn
 
 MODELS: dict[str, Callable[..., AbstractSequenceModel]] = {
-    "elman": partial(recurrent, "elman"),
-    "gru": partial(recurrent, "gru"),
-    "lstm": partial(recurrent, "lstm"),
-    "mgu": partial(recurrent, "mgu"),
+    **{cell: partial(recurrent, cell) for cell in CELLS},
     "tcn": tcn,
     "frequencies": Frequencies,
     "markov": Markov,
