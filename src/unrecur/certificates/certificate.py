@@ -1,11 +1,18 @@
 """A certificate: a statement about forgetting, its evidence, and what it assumes."""
 
 import math
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from jaxtyping import Float64
+from torch import Tensor
+
 from unrecur import _check
+
+Start = Literal["zero", "any"]
+SEARCHED = 4096  # windows that are looked at one by one
 
 
 class Evidence(StrEnum):
@@ -23,26 +30,46 @@ class Evidence(StrEnum):
     """Nothing is claimed."""
 
 
+class AbstractCurve(ABC):
+    """The bounds of a proof, input by input and number by number."""
+
+    @abstractmethod
+    def at(self, k: int, start: Start) -> tuple[list[Float64[Tensor, " S"]], Float64[Tensor, " H"]]:
+        """Bound the gaps of two runs after k inputs.
+
+        Args:
+            k: How many inputs.
+            start: Whether one run starts from the zero state, or both from any reachable one.
+
+        Returns:
+            The gap of each cell's state, and of the outputs of the top layer.
+        """
+
+
 @dataclass(frozen=True)
 class Certificate:
     """How far a state that has seen only the last k inputs can be from the one that saw all.
 
     For h_t run from zero at time 0 and h^k_t from zero at t - k, in the arithmetic of the model's
-    own dtype:
+    own dtype, in the sup norm over all layers:
 
-        |h_t - h^k_t| <= bound(k) = rate^k start + rounding (1 - rate^k) / (1 - rate)
+        |h_t - h^k_t| <= bound(k) <= rate^k start + rounding (1 - rate^k) / (1 - rate)
 
     (Miller and Hardt 2019, section 3, with the distance of any reachable state from zero in place
-    of L_x B_x / (1 - rate), and a term for rounding).
+    of L_x B_x / (1 - rate), and a term for rounding). bound(k) is the iterated majorant where there
+    is one, and else the right-hand side. In a bidirectional model k counts the inputs on each side
+    of an output, itself included.
 
     Attributes:
         evidence: What this rests on. `UNKNOWN` claims nothing and its bound is infinite.
-        norm: The norm of the state the statement is in: "sup" or "2".
-        rate: One step's contraction, below 1.
-        start: The largest norm of a reachable state.
+        norm: The norm in which one step (or several) contracts.
+        rate: The contraction per step, below 1.
+        start: The constant in front; infinite where there is a curve but no closed form.
         rounding: What the rounding of both runs can add to their distance in one step.
         assumptions: What must hold for the statement to.
-        reasons: Which rule gave it; or which rules failed, and why.
+        reasons: Which rule gave it, and then which rules failed, and why.
+        state_box: The least and the largest reachable state of each cell.
+        curve: The iterated majorant.
 
     Raises:
         InputError: Something is claimed with a rate that is not below 1.
@@ -54,25 +81,39 @@ class Certificate:
     """
 
     evidence: Evidence
-    norm: Literal["sup", "2", ""] = ""
+    norm: str = ""
     rate: float = math.inf
     start: float = math.inf
     rounding: float = 0.0
     assumptions: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    state_box: tuple[tuple[Tensor, Tensor], ...] = field(default=(), repr=False, compare=False)
+    curve: AbstractCurve | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.evidence is not Evidence.UNKNOWN and not 0 <= self.rate < 1:
             raise _check.InputError(f"rate must be at least 0 and below 1, got {self.rate}.")
 
-    def bound(self, k: int) -> float:
+    @property
+    def rule(self) -> str:
+        """The rule that gave the rate; empty where nothing is known."""
+        return "" if self.evidence is Evidence.UNKNOWN or not self.reasons else self.reasons[0]
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The rules that gave nothing, and why."""
+        return self.reasons[1:] if self.rule else self.reasons
+
+    def bound(self, k: int, start: Start = "zero") -> float:
         """Bound the distance of the two states after k inputs.
 
         Args:
             k: The length of the window, at least 0.
+            start: "zero" for the truncated model, which starts from the zero state; "any" for two
+                runs from any two reachable states.
 
         Returns:
-            The bound in the certificate's norm; infinity when nothing is known.
+            The bound on every number of every layer's state; infinity when nothing is known.
 
         Raises:
             InputError: k is negative.
@@ -81,14 +122,37 @@ class Certificate:
             raise _check.InputError(f"k must be at least 0, got {k}.")
         if self.evidence is Evidence.UNKNOWN:
             return math.inf
+        formula = self._formula(k, start)
+        if self.curve is None:
+            return formula
+        return min(formula, max(float(gap.max()) for gap in self.curve.at(k, start)[0]))
+
+    def output(self, k: int, start: Start = "zero") -> Float64[Tensor, " H"] | None:
+        """Bound the distance of the two outputs of the recurrence, unit by unit.
+
+        Args:
+            k: The length of the window, at least 0.
+            start: As for `bound`.
+
+        Returns:
+            The bound on each output; None where only a bound on the state is known.
+        """
+        if self.evidence is Evidence.UNKNOWN or self.curve is None:
+            return None
+        return self.curve.at(k, start)[1]
+
+    def _formula(self, k: int, start: Start) -> float:
+        """Give the closed form: twice the start where both runs start anywhere."""
+        factor = 1 if start == "zero" else 2
         left = self.rate**k
-        return min(self.start * left + self.rounding * (1 - left) / (1 - self.rate), 2 * self.start)
+        value = factor * self.start * left + self.rounding * (1 - left) / (1 - self.rate)
+        return min(value, 2 * self.start)
 
     def steps(self, eps: float) -> int | None:
         """Find the least window whose bound is at most eps.
 
         Args:
-            eps: The distance allowed, in the certificate's norm, above 0.
+            eps: The distance allowed, in the sup norm of the state, above 0.
 
         Returns:
             The least k with bound(k) <= eps; None where rounding or ignorance rules it out.
@@ -99,24 +163,41 @@ class Certificate:
         _check.positive(eps, "eps")
         if self.evidence is Evidence.UNKNOWN:
             return None
+        for k in range(SEARCHED if self.curve is not None else 0):
+            if self.bound(k) <= eps:
+                return k
+            if k and self.curve is not None and _settled(self.curve, k):
+                break
+        return self._steps_of_formula(eps)
+
+    def _steps_of_formula(self, eps: float) -> int | None:
+        """Find the least window by the closed form."""
+        if math.isinf(self.start):
+            return None
         floor = self.rounding / (1 - self.rate)
-        if self.bound(0) <= eps:
+        if self._formula(0, "zero") <= eps:
             return 0
         if floor >= eps:
             return None
-        # bound(k) = floor + rate^k (start - floor) falls to eps at the logarithm below; the loops
-        # settle what its rounding leaves open.
+        # The closed form falls to eps at the logarithm below; the loops settle what its rounding
+        # leaves open.
         k = max(
             0,
             math.ceil(math.log((eps - floor) / (self.start - floor), self.rate))
             if self.rate
             else 1,
         )
-        while self.bound(k) > eps:
+        while self._formula(k, "zero") > eps:
             k += 1
-        while k > 0 and self.bound(k - 1) <= eps:
+        while k > 0 and self._formula(k - 1, "zero") <= eps:
             k -= 1
         return k
+
+
+def _settled(curve: AbstractCurve, k: int) -> bool:
+    """Say whether a curve has come to rest at its floor of rounding."""
+    before, after = (curve.at(n, "zero")[0] for n in (k - 1, k))
+    return all(bool(((a - b).abs() <= 1e-9 * a).all()) for a, b in zip(before, after, strict=True))
 
 
 def unknown(*reasons: str) -> Certificate:

@@ -1,46 +1,46 @@
-"""Contraction proved from the weights: one rule for each kind of cell.
+"""Contraction proved from the weights: reachable boxes, norms, and the curve that follows."""
 
-`certify` is a `singledispatch` function: a new rule is one registration. Everything is computed in
-float64; `SLACK` covers that arithmetic's own rounding.
-"""
-
-import math
-from functools import singledispatch
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unrecur import _check
-from unrecur.cells import LSTM, Elman
-from unrecur.cells.gated import AbstractTorchCell
-from unrecur.certificates.box import Box, read_box
 from unrecur.certificates.certificate import Certificate, Evidence, unknown
-from unrecur.certificates.rounding import ASSUMPTION, Rounding, rounding_of
-from unrecur.core.compose import Pointwise, Serial, in_series
-from unrecur.layers.recurrent import Recurrent
+from unrecur.certificates.chain import Chain, NoRuleError, read_chain
+from unrecur.certificates.forgetting import Forgetting, Proof, closed_form
+from unrecur.certificates.norms import Layer, Norm, multi_step, perron, spectral_norm, sup_norm
+from unrecur.certificates.reach import Reach
+from unrecur.certificates.rounding import ASSUMPTION
 
-SLACK = 1 + 1e-10
-SECOND_ORDER = 1.01  # covers products of two rounding errors
+RULES = (sup_norm, perron, multi_step, spectral_norm)
+# A rule that multiplies matrices of this many states is tried only where no cheaper one proves.
+COSTLY = 1024
 
 
-@singledispatch
-def certify(module: nn.Module, input_box: Any) -> Certificate:
+@torch.no_grad()
+def certify(module: nn.Module, input_box: Any = None, horizon: int | None = None) -> Certificate:
     """Prove, from the weights alone, how fast a recurrence forgets; or say that nothing is known.
 
-    The statement is about the state of the recurrent layer, for every sequence of inputs in the
-    box, of any length, started from the zero state.
+    The statement is about the states of the recurrent layers, for every sequence of inputs in the
+    set, of any length (or up to a horizon), started from the zero state. The best of several rules
+    is taken, and the curve is cut by all that hold (docs/theory/contraction.md).
 
     Args:
-        module: A cell, a recurrent layer, or a model with one recurrent layer at its bottom.
-        input_box: The inputs it holds for: a number B for |x| <= B, or a pair (low, high) of
-            numbers or of one number for each feature.
+        module: A cell; a recurrent layer, stack or model on one; a `torch.nn.RNN`, `LSTM`, `GRU`
+            (bidirectional too) or one of their cells.
+        input_box: The inputs it holds for: a number B for |x| <= B, a pair (low, high) of numbers
+            or of one number for each feature, or `unrecur.points(table)` for a finite vocabulary.
+            Not needed where the model starts with an embedding.
+        horizon: The longest sequence it shall hold for: a state that can grow without bound stays
+            bounded for so long. None for any length.
 
     Returns:
-        A `PROVED` certificate, or an `UNKNOWN` one with the reasons.
+        A `PROVED` certificate, or an `UNKNOWN` one with the rules that were tried.
 
     Raises:
-        InputError: The box is malformed, or a weight is not finite.
+        InputError: The inputs are malformed or missing, the horizon is no whole number above 0, a
+            weight is not finite, or the module is an LSTM with `proj_size`.
 
     Example:
         >>> import torch
@@ -48,173 +48,85 @@ def certify(module: nn.Module, input_box: Any) -> Certificate:
         >>> cell = Elman(1, 2)
         >>> _ = cell.weight_hh_l0.data.copy_(torch.tensor([[0.3, 0.4], [-0.4, 0.3]]))
         >>> certificate = certify(cell, 1.0)
-        >>> certificate.evidence.name, round(certificate.rate, 6)
-        ('PROVED', 0.5)
+        >>> certificate.evidence.name, certificate.rule, round(certificate.rate, 6)
+        ('PROVED', 'spectral norm', 0.5)
     """
-    return unknown(f"there is no rule for {type(module).__name__}")
-
-
-@certify.register
-def _(module: Recurrent, input_box: Any) -> Certificate:
-    if len(module.cells) > 1:
-        return unknown(f"there is no rule for a stack of {len(module.cells)} recurrent layers")
-    return certify(module.cells[0], input_box)
-
-
-@certify.register
-def _(module: Serial, input_box: Any) -> Certificate:
-    first, *rest = in_series(module)
-    if not all(isinstance(model, Pointwise) for model in rest):
-        return unknown("there is no rule for a model with memory above its first layer")
-    return certify(first, input_box)
-
-
-@certify.register
-def _(cell: Elman, input_box: Any) -> Certificate:
-    """Spectral norm: |h' - g'| <= |W_h (h - g)| <= |W_h|_2 |h - g|, as no rho is steeper than 1.
-
-    Args:
-        cell: The cell.
-        input_box: The inputs.
-
-    Returns:
-        The certificate, in the 2-norm.
-    """
-    box = read_box(input_box, cell.input_size)
-    w_x, w_h, _ = _weights(cell)
-    rate = float(torch.linalg.matrix_norm(w_h, 2)) * SLACK
-    if not rate < 1:
-        return unknown(f"the spectral norm of the recurrent weights is {rate:.4g}, not below 1")
-    arithmetic = rounding_of(cell.weight_hh_l0)
-    gamma = arithmetic.gamma(cell.input_size + cell.hidden_size + 4)
-    from_input = float((w_x.abs() @ box.magnitude + _magnitude(cell)).norm())
-    rows = float(w_h.abs().sum(1).norm())
-    # The largest state solves |h| <= |from_input| + rate |h| and what rounding adds to it.
-    room = 1 - rate - gamma * rows
-    start = (1 + gamma) * from_input / room * SLACK if room > 0 else math.inf
-    flaw = 0.0
-    if cell.activation == "tanh":
-        flaw = arithmetic.activation * cell.hidden_size**0.5
-        start = min(start + flaw / room if room > 0 else math.inf, cell.hidden_size**0.5 + flaw)
-    if math.isinf(start):
-        return unknown(
-            f"rounding leaves no bound on the state beside a spectral norm of {rate:.6g}"
-        )
-    rounding = 2 * SECOND_ORDER * (flaw + gamma * (from_input + rows * start))
+    if horizon is not None:
+        _check.positive_integer(horizon, "horizon")
+    try:
+        chain = read_chain(module)
+    except NoRuleError as error:
+        return unknown(str(error))
+    chain.check_weights()
+    inputs = chain.inputs(input_box)
+    try:
+        proofs, failed = _prove(chain, *inputs.ends, horizon)
+    except NoRuleError as error:
+        return unknown(*str(error).split("\n"))
+    forgetting = Forgetting(proofs)
+    form = closed_form(forgetting)
+    cells = [proof for layer in proofs for proof in layer]
+    slowest = max(cells, key=lambda proof: proof.norms[0].rate)
+    lengths = () if horizon is None else (f"sequences of at most {horizon} inputs",)
     return Certificate(
         Evidence.PROVED,
-        "2",
-        rate,
-        start,
-        rounding,
-        (_inputs_in(box), "the state starts at zero", ASSUMPTION),
-        ("spectral norm of the recurrent weights",),
+        slowest.norms[0].rule,
+        form.rate,
+        form.start,
+        form.rounding,
+        (str(inputs), *lengths, "the state starts at zero", ASSUMPTION),
+        (slowest.norms[0].rule, *failed),
+        tuple((proof.layer.reach.low, proof.layer.reach.high) for proof in cells),
+        forgetting,
     )
 
 
-@certify.register
-def _(cell: LSTM, input_box: Any) -> Certificate:
-    """Sup norm: the sum condition, unit by unit, over the reachable box |c| <= cbar, |h| <= 1.
+def _prove(
+    chain: Chain, low: torch.Tensor, high: torch.Tensor, horizon: int | None
+) -> tuple[list[list[Proof]], list[str]]:
+    """Prove layer by layer: the outputs of one are the inputs of the next."""
+    proofs, failed = [], []
+    for number, cells in enumerate(chain.layers):
+        where = f"layer {number}: " if len(chain.layers) > 1 else ""
+        layer = []
+        for cell in cells:
+            try:
+                proof, why = prove_cell(Reach(cell, low, high, horizon))
+            except NoRuleError as error:
+                raise NoRuleError(
+                    "\n".join(where + line for line in str(error).split("\n"))
+                ) from None
+            layer.append(proof)
+            failed += [where + reason for reason in why]
+        outputs = [proof.layer.reach.output() for proof in layer]
+        low, high = (torch.cat([output[end] for output in outputs])[None] for end in (0, 1))
+        proofs.append(layer)
+    return proofs, failed
 
-    With phi_j the largest forget gate of unit j and cbar_j = 1 / (1 - phi_j),
 
-        |c' - d'|_j <= phi_j |c - d| + (cbar_j |W_f|_j + |W_i|_j) / 4 |h - k| + |W_g|_j |h - k|
-        |h' - k'|_j <= |c' - d'|_j + |W_o|_j / 4 |h - k|
-
-    (row sums of magnitudes; the slopes of the logistic function and tanh are at most 1/4 and 1), so
-    one step contracts by the largest over j of
-    phi_j + (cbar_j |W_f|_j + |W_i|_j + |W_o|_j) / 4 + |W_g|_j. Derived in
-    docs/theory/contraction.md from Miller and Hardt 2019, section 4.2, whose separate conditions
-    imply it.
+def prove_cell(reach: Reach) -> tuple[Proof, list[str]]:
+    """Try all rules on a cell.
 
     Args:
-        cell: The cell.
-        input_box: The inputs.
+        reach: The cell with its reachable box.
 
     Returns:
-        The certificate, in the sup norm.
+        The norms that contract, the best first, and why the other rules failed.
+
+    Raises:
+        NoRuleError: None contracts; one line for each rule.
     """
-    bounds = LSTMBounds(cell, read_box(input_box, cell.input_size))
-    if not bounds.bounded:
-        return unknown("a forget gate can reach 1 on this input box: the cell state is unbounded")
-    rate = float(bounds.rates.max()) * SLACK
-    if not rate < 1:
-        return unknown(f"the sum condition in the sup norm gives a rate of {rate:.4g}, not below 1")
-    return Certificate(
-        Evidence.PROVED,
-        "sup",
-        rate,
-        float(bounds.cell.max().clamp(min=bounds.hidden)),
-        2 * bounds.rounding,
-        (_inputs_in(bounds.box), "the state starts at zero", ASSUMPTION),
-        ("sum condition in the sup norm",),
-    )
-
-
-class LSTMBounds:
-    """What an LSTM's gates and states can reach on a box of inputs, float32's rounding included.
-
-    Attributes:
-        box: The inputs.
-        hidden: The largest |h|.
-        reach: The largest pre-activation of each unit's forget gate.
-        forget: The largest forget gate phi of each unit.
-        cell: The largest |c| of each unit; meaningless unless `bounded`.
-        bounded: Whether every forget gate stays below 1.
-        rates: The contraction of each unit.
-        rounding: The largest error that one step's arithmetic makes in any number of the state.
-    """
-
-    def __init__(self, lstm: LSTM, box: Box) -> None:
-        w_x, w_h, bias = _weights(lstm)
-        arithmetic = rounding_of(lstm.weight_hh_l0)
-        four = 4 * arithmetic.unit
-        self.box = box
-        self.hidden = 1 + 2 * arithmetic.activation + four
-        rows = w_h.abs().sum(1)
-        i_rows, f_rows, g_rows, o_rows = rows.chunk(4)
-        self.reach = (box.largest(w_x) + bias).chunk(4)[1] + self.hidden * f_rows
-        self.forget = torch.sigmoid(self.reach) * SLACK
-
-        magnitude = w_x.abs() @ box.magnitude + _magnitude(lstm) + self.hidden * rows
-        gamma = arithmetic.gamma(lstm.input_size + lstm.hidden_size + 4)
-        e_i, e_f, e_g, e_o = self._gate_errors(gamma * magnitude, arithmetic)
-        room = 1 - self.forget - e_f - four
-        self.bounded = bool((room > 0).all())
-        self.cell = (1 + e_i + e_g + four) / room * SLACK
-        self.rates = self.forget + (self.cell * f_rows + i_rows + o_rows) / 4 + g_rows
-        cell_error = self.cell * e_f + e_i + e_g + four * (self.cell + 1)
-        hidden_error = cell_error + e_o + arithmetic.activation + four
-        self.rounding = SECOND_ORDER * float(hidden_error.max())
-
-    @staticmethod
-    def _gate_errors(error: Tensor, arithmetic: Rounding) -> list[Tensor]:
-        """Bound the errors of the computed gates, given those of their pre-activations."""
-        slopes = (0.25, 0.25, 1.0, 0.25)
-        return [
-            SECOND_ORDER * (slope * part + arithmetic.activation)
-            for slope, part in zip(slopes, error.chunk(4), strict=True)
-        ]
-
-
-def _weights(cell: AbstractTorchCell) -> tuple[Tensor, Tensor, Tensor]:
-    """Give input weights, recurrent weights and the sum of the biases in float64."""
-    for name, weight in cell.named_parameters():
-        _check.finite(weight, name)
-    w_x, w_h = (w.detach().double().cpu() for w in (cell.weight_ih_l0, cell.weight_hh_l0))
-    biases = [b.detach().double().cpu() for b in cell.weights[2:]]
-    return w_x, w_h, sum(biases, torch.zeros(len(w_x), dtype=torch.float64))
-
-
-def _magnitude(cell: AbstractTorchCell) -> Tensor:
-    """Give the sum of the biases' magnitudes in float64."""
-    biases = [b.detach().double().cpu().abs() for b in cell.weights[2:]]
-    return sum(biases, torch.zeros(len(cell.weight_hh_l0), dtype=torch.float64))
-
-
-def _inputs_in(box: Box) -> str:
-    """Say which inputs a proof holds for."""
-    low, high = float(box.low.min()), float(box.high.max())
-    uniform = bool((box.low == low).all() and (box.high == high).all())
-    span = f"[{low:.6g}, {high:.6g}]"
-    return f"every input in {span}" if uniform else f"every input in its feature's part of {span}"
+    layer = Layer(reach)
+    norms: list[Norm] = []
+    failed: list[str] = []
+    for rule in RULES:
+        if norms and reach.cell.state_size > COSTLY and rule not in (sup_norm, perron):
+            failed.append(f"{rule.__name__.replace('_', ' ')}: not tried on so many states")
+            continue
+        try:
+            norms.append(rule(layer))
+        except NoRuleError as error:
+            failed.append(str(error))
+    if not norms:
+        raise NoRuleError("\n".join(failed))
+    return Proof(layer, tuple(sorted(norms, key=lambda norm: norm.rate))), failed

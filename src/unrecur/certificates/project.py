@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from unrecur import _check
 from unrecur.cells import LSTM, Elman
-from unrecur.certificates.box import read_box
-from unrecur.certificates.contraction import SLACK, LSTMBounds
+from unrecur.certificates.inputs import read_box
+from unrecur.certificates.pairs import SLACK
+from unrecur.certificates.sum_condition import LSTMBounds
 from unrecur.core.compose import Serial, in_series
 from unrecur.layers.recurrent import Recurrent
 

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from unrecur import _check
 from unrecur._check import InputError
-from unrecur.certificates.box import Box, read_box
+from unrecur.certificates.inputs import Box, read_box
 from unrecur.data.hashing import split_hash
 
 Split = Literal["train", "valid", "test"]

@@ -1,14 +1,16 @@
 """The error of a truncated model, bounded by a certificate; the least window for an error."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from unrecur import _check
 from unrecur._check import InputError
 from unrecur.certificates.certificate import Certificate, Evidence
-from unrecur.certificates.contraction import SLACK, certify
+from unrecur.certificates.contraction import certify
+from unrecur.certificates.pairs import SLACK
 from unrecur.certificates.rounding import rounding_of
 from unrecur.core.compose import Pointwise, in_series
 from unrecur.core.model import AbstractSequenceModel
@@ -16,14 +18,16 @@ from unrecur.layers.recurrent import Recurrent
 from unrecur.truncation.window import Window
 
 LONGEST = 2**20  # a window no model is unrolled over
+# Nowhere steeper than 1, and |rho(x)| <= max(|x|, 1).
+ACTIVATIONS = (nn.Identity, nn.Tanh, nn.Sigmoid, nn.ReLU, nn.LeakyReLU, nn.Softsign)
 
 
 def output_bound(model: AbstractSequenceModel, certificate: Certificate, k: int) -> float:
-    """Bound |y_t - y^k_t| in every output, for a certificate of the model's state.
+    """Bound |y_t - y^k_t| in every output, for a certificate of the model's recurrence.
 
-    Behind the recurrent layer only dropout (off) and one linear map W h + b are understood; it
-    lets through the largest dual norm of a row of W: its l1 norm for a state error in the sup norm,
-    its 2-norm for one in the 2-norm (THEORY, "Inference", L_f).
+    Behind the recurrent layer linear maps, activations that are at most as steep as the identity
+    (`ACTIVATIONS`) and dropout (off) are understood: an error e per unit goes through W h + b as
+    |W| e (THEORY, "Inference", L_f). The rounding of both runs is added.
 
     Args:
         model: The model that was certified.
@@ -35,23 +39,36 @@ def output_bound(model: AbstractSequenceModel, certificate: Certificate, k: int)
     """
     if certificate.evidence is Evidence.UNKNOWN:
         return math.inf
-    first, *behind = in_series(model)
-    if not (isinstance(first, Recurrent) and all(isinstance(part, Pointwise) for part in behind)):
+    models = in_series(model)
+    layers = [place for place, part in enumerate(models) if isinstance(part, Recurrent)]
+    if not layers:
         return math.inf
-    error = certificate.bound(k)
-    modules = [part.module for part in behind if isinstance(part, Pointwise)]
-    maps = [module for module in modules if not isinstance(module, nn.Dropout)]
-    if not maps:
-        return error
-    if len(maps) > 1 or not isinstance(maps[0], nn.Linear):
+    behind = models[layers[-1] + 1 :]
+    if not all(isinstance(part, Pointwise) for part in behind):
         return math.inf
-    weight = maps[0].weight.detach().double()
-    order = 1 if certificate.norm == "sup" else 2
-    gain = float(weight.norm(order, dim=1).max()) * SLACK
-    bias = 0.0 if maps[0].bias is None else maps[0].bias.detach().double().abs()
-    size = float((weight.abs().sum(1) * certificate.start + bias).max())
-    gamma = rounding_of(maps[0].weight).gamma(weight.shape[1] + 2)
-    return gain * error + 2 * gamma * size
+    error = certificate.output(k)
+    if error is None:
+        error = torch.full((models[layers[-1]].out_features,), certificate.bound(k)).double()
+    largest = [float(torch.maximum(-low, high).max()) for low, high in certificate.state_box]
+    size = torch.full_like(error, max(largest, default=certificate.start))
+    for part in behind:
+        module = cast("Pointwise", part).module
+        if isinstance(module, nn.Linear):
+            error, size = _through(module, error, size)
+        elif isinstance(module, ACTIVATIONS):
+            error = error + 2 * rounding_of(next(model.parameters())).activation * size.clamp(min=1)
+        elif not isinstance(module, nn.Dropout):
+            return math.inf
+    return float(error.max())
+
+
+def _through(linear: nn.Linear, error: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """Send an error and the largest magnitudes through W h + b, rounded in both runs."""
+    weight = linear.weight.detach().double().cpu().abs()
+    bias = torch.zeros(1) if linear.bias is None else linear.bias.detach().double().cpu().abs()
+    gamma = rounding_of(linear.weight).gamma(weight.shape[1] + 2)
+    largest = weight @ size + bias
+    return weight @ error * SLACK + 2 * gamma * largest, largest
 
 
 def truncate(

@@ -1,0 +1,144 @@
+"""The cells, written once for every arithmetic of a proof: one registration a cell.
+
+A new cell needs `advance` (its phi), and `show` where its readout is not the whole state.
+"""
+
+from functools import singledispatch
+from typing import TypeVar
+
+import torch
+
+from unrecur.cells import GRU, LRU, LSTM, MGU, QRNN, Elman, MinGRU, MinLSTM
+from unrecur.cells.gated import AbstractTorchCell
+from unrecur.certificates.chain import NoRuleError
+from unrecur.certificates.numbers import (
+    LOG_SIGMOID,
+    SIGMOID,
+    TANH,
+    AbstractNumbers,
+    leaky_relu,
+)
+from unrecur.core.cell import AbstractCell
+
+N = TypeVar("N", bound=AbstractNumbers)
+
+
+@singledispatch
+def advance(cell: AbstractCell, h: N, x: N) -> N:
+    """Give phi(h, x) in an arithmetic of proofs.
+
+    Args:
+        cell: The cell.
+        h: The flat state.
+        x: The input.
+
+    Returns:
+        The next state.
+
+    Raises:
+        NoRuleError: The cell has no such expression.
+    """
+    raise NoRuleError(f"there is no rule for {type(cell).__name__}")
+
+
+@singledispatch
+def show(cell: AbstractCell, h: N) -> N:
+    """Give readout(h) in an arithmetic of proofs.
+
+    Args:
+        cell: The cell.
+        h: The flat state.
+
+    Returns:
+        The output.
+    """
+    return h
+
+
+def _inputs(cell: AbstractTorchCell, x: N) -> N:
+    """Give the input's part of the pre-activations."""
+    return x.linear(cell.weight_ih_l0, cell.bias_ih_l0)
+
+
+def _hidden(cell: AbstractTorchCell, h: N) -> N:
+    """Give the hidden state's part of the pre-activations."""
+    return h.linear(cell.weight_hh_l0, cell.bias_hh_l0)
+
+
+@advance.register
+def _(cell: Elman, h: N, x: N) -> N:
+    rho = TANH if cell.activation == "tanh" else leaky_relu(cell.slope)
+    return (_inputs(cell, x) + _hidden(cell, h)).activate(rho)
+
+
+@advance.register
+def _(cell: LSTM, h: N, x: N) -> N:
+    memory, shown = h.chunk(2)
+    i, f, g, o = (_inputs(cell, x) + _hidden(cell, shown)).chunk(4)
+    new = f.activate(SIGMOID) * memory + i.activate(SIGMOID) * g.activate(TANH)
+    return new.beside(o.activate(SIGMOID) * new.activate(TANH))
+
+
+@show.register
+def _(cell: LSTM, h: N) -> N:
+    return h.chunk(2)[1]
+
+
+@advance.register
+def _(cell: GRU, h: N, x: N) -> N:
+    r_x, z_x, n_x = _inputs(cell, x).chunk(3)
+    r_h, z_h, m = _hidden(cell, h).chunk(3)
+    r, z = (r_x + r_h).activate(SIGMOID), (z_x + z_h).activate(SIGMOID)
+    return z.mix(h, (n_x + r * m).activate(TANH))
+
+
+@advance.register
+def _(cell: MGU, h: N, x: N) -> N:
+    f_x, n_x = _inputs(cell, x).chunk(2)
+    w_f, w_n = cell.weight_hh_l0.chunk(2)
+    b_f, b_n = (None, None) if cell.bias_hh_l0 is None else cell.bias_hh_l0.chunk(2)
+    f = (f_x + h.linear(w_f, b_f)).activate(SIGMOID)
+    return f.mix((n_x + (f * h).linear(w_n, b_n)).activate(TANH), h)
+
+
+@advance.register
+def _(cell: MinGRU, h: N, x: N) -> N:
+    z, n = x.linear(cell.projection.weight, cell.projection.bias).chunk(2)
+    return z.activate(SIGMOID).mix(n, h)
+
+
+@advance.register
+def _(cell: MinLSTM, h: N, x: N) -> N:
+    f, i, n = x.linear(cell.projection.weight, cell.projection.bias).chunk(3)
+    kept = f.activate(LOG_SIGMOID) + i.activate(LOG_SIGMOID).negated()
+    return kept.activate(SIGMOID).mix(h, n)
+
+
+@advance.register
+def _(cell: QRNN, h: N, x: N) -> N:
+    z, f, o = x.linear(cell.projection.weight, cell.projection.bias).chunk(3)
+    memory, _ = h.chunk(2)
+    return f.activate(SIGMOID).mix(memory, z.activate(TANH)).beside(o.activate(SIGMOID))
+
+
+@show.register
+def _(cell: QRNN, h: N) -> N:
+    memory, o = h.chunk(2)
+    return o * memory
+
+
+@advance.register
+def _(cell: LRU, h: N, x: N) -> N:
+    a, gamma = cell.eigenvalues, cell.gamma_log.exp().repeat(2)
+    turn = torch.cat(
+        [
+            torch.cat([torch.diag(a.real), torch.diag(-a.imag)], 1),
+            torch.cat([torch.diag(a.imag), torch.diag(a.real)], 1),
+        ]
+    )
+    return h.linear(turn, None) + x.linear(gamma[:, None] * cell.weight_in, None)
+
+
+@show.register
+def _(cell: LRU, h: N) -> N:
+    return h.linear(cell.weight_out, None)
