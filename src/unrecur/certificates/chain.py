@@ -28,10 +28,12 @@ class Chain:
     Attributes:
         layers: The cells of each layer from the bottom up: one, or a forward and a backward one.
         table: The embedding's vectors where the model reads tokens.
+        head: The maps of each step behind the recurrence, in order.
     """
 
     layers: tuple[tuple[AbstractCell, ...], ...]
     table: Tensor | None = None
+    head: tuple[nn.Module, ...] = ()
 
     @property
     def bidirectional(self) -> bool:
@@ -74,7 +76,7 @@ class Chain:
 
 
 @singledispatch
-def read_chain(module: nn.Module) -> Chain:
+def read_chain(module: nn.Module) -> Chain:  # noqa: DOC202
     """Read the recurrent part of a model.
 
     Args:
@@ -115,11 +117,12 @@ def _(module: Serial) -> Chain:
         first, *rest = rest
     if not isinstance(first, Recurrent):
         raise NoRuleError(f"there is no rule for a model whose first layer is {_names([first])}")
-    if not all(isinstance(model, Pointwise) for model in rest):
+    head = tuple(model.module for model in rest if isinstance(model, Pointwise))
+    if len(head) < len(rest):
         raise NoRuleError(
             f"there is no rule for a model with memory above its first layer: {_names(rest)}"
         )
-    return Chain(read_chain(first).layers, table)
+    return Chain(read_chain(first).layers, table, head)
 
 
 def _names(models: Sequence[nn.Module]) -> str:

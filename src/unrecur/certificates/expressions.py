@@ -3,10 +3,12 @@
 A new cell needs `advance` (its phi), and `show` where its readout is not the whole state.
 """
 
+from collections.abc import Sequence
 from functools import singledispatch
 from typing import TypeVar
 
 import torch
+from torch import nn
 
 from unrecur.cells import GRU, LRU, LSTM, MGU, QRNN, Elman, MinGRU, MinLSTM
 from unrecur.cells.gated import AbstractTorchCell
@@ -24,7 +26,7 @@ N = TypeVar("N", bound=AbstractNumbers)
 
 
 @singledispatch
-def advance(cell: AbstractCell, h: N, x: N) -> N:
+def advance(cell: AbstractCell, h: N, x: N) -> N:  # noqa: DOC202
     """Give phi(h, x) in an arithmetic of proofs.
 
     Args:
@@ -142,3 +144,31 @@ def _(cell: LRU, h: N, x: N) -> N:
 @show.register
 def _(cell: LRU, h: N) -> N:
     return h.linear(cell.weight_out, None)
+
+
+ACTIVATIONS = {nn.Tanh: TANH, nn.Sigmoid: SIGMOID, nn.ReLU: leaky_relu(0.0)}
+
+
+def through_head(head: Sequence[nn.Module], y: N) -> N:
+    """Send numbers through the maps of each step behind a recurrence.
+
+    Args:
+        head: Linear maps, tanh, sigmoid, rectifiers, and dropout (off), in order.
+        y: The outputs of the recurrence.
+
+    Returns:
+        The outputs of the model.
+
+    Raises:
+        NoRuleError: A map is none of these.
+    """
+    for module in head:
+        if isinstance(module, nn.Linear):
+            y = y.linear(module.weight, module.bias)
+        elif type(module) in ACTIVATIONS:
+            y = y.activate(ACTIVATIONS[type(module)])
+        elif isinstance(module, nn.LeakyReLU):
+            y = y.activate(leaky_relu(module.negative_slope))
+        elif not isinstance(module, (nn.Dropout, nn.Identity)):
+            raise NoRuleError(f"there is no rule for {type(module).__name__} behind the recurrence")
+    return y

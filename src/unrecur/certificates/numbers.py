@@ -23,12 +23,14 @@ class Activation:
     Attributes:
         function: The function.
         slopes: The least and the largest slope on [low, high].
-        lipschitz: The largest slope anywhere.
+        slope_of: The slope where the function has a value: cheap where the value is known.
+        peak: The slope at 0; anywhere else the slope of an interval is largest at one of its ends.
     """
 
     function: Callable[[Tensor], Tensor]
     slopes: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-    lipschitz: float
+    slope_of: Callable[[Tensor], Tensor]
+    peak: float
 
 
 def _symmetric(slope: Callable[[Tensor], Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -52,12 +54,13 @@ def _tanh_slope(x: Tensor) -> Tensor:
     return 4 * _sigmoid_slope(2 * x)
 
 
-SIGMOID = Activation(torch.sigmoid, _symmetric(_sigmoid_slope), 0.25)
-TANH = Activation(torch.tanh, _symmetric(_tanh_slope), 1.0)
+SIGMOID = Activation(torch.sigmoid, _symmetric(_sigmoid_slope), lambda y: y * (1 - y), 0.25)
+TANH = Activation(torch.tanh, _symmetric(_tanh_slope), lambda y: 1 - y * y, 1.0)
 LOG_SIGMOID = Activation(
     torch.nn.functional.logsigmoid,
     lambda low, high: (torch.sigmoid(-high), torch.sigmoid(-low)),
-    1.0,
+    lambda y: -torch.expm1(y),
+    0.5,
 )
 
 
@@ -75,7 +78,12 @@ def leaky_relu(slope: float) -> Activation:
         one = torch.ones_like(low)
         return torch.where(low < 0, slope * one, one), torch.where(high > 0, one, slope * one)
 
-    return Activation(lambda x: torch.nn.functional.leaky_relu(x, slope), slopes, 1.0)
+    def slope_of(y: Tensor) -> Tensor:
+        return torch.where(y > 0, 1.0, slope)
+
+    return Activation(
+        lambda x: torch.nn.functional.leaky_relu(x, slope), slopes, slope_of, max(slope, 0.0)
+    )
 
 
 class AbstractNumbers(ABC):
