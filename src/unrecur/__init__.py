@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from unrecur.certificates.certificate import Certificate as Certificate
     from unrecur.certificates.certificate import Evidence as Evidence
     from unrecur.certificates.contraction import certify as certify
+    from unrecur.certificates.inputs import points as points
+    from unrecur.certificates.on_inputs import InputCertificate as InputCertificate
+    from unrecur.certificates.on_inputs import certify_on as certify_on
     from unrecur.certificates.project import project_ as project_
+    from unrecur.certificates.stabilize import stabilize as stabilize
     from unrecur.core.cell import AbstractCell as AbstractCell
     from unrecur.core.compose import Parallel as Parallel
     from unrecur.core.compose import Pointwise as Pointwise
@@ -46,7 +50,11 @@ _HOMES = {
     "Certificate": "certificates.certificate",
     "Evidence": "certificates.certificate",
     "certify": "certificates.contraction",
+    "points": "certificates.inputs",
+    "InputCertificate": "certificates.on_inputs",
+    "certify_on": "certificates.on_inputs",
     "project_": "certificates.project",
+    "stabilize": "certificates.stabilize",
     "AbstractCell": "core.cell",
     "Parallel": "core.compose",
     "Pointwise": "core.compose",

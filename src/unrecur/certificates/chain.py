@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from unrecur import _check
 from unrecur.cells.from_torch import cells_of
@@ -76,7 +77,7 @@ class Chain:
 
 
 @singledispatch
-def read_chain(module: nn.Module) -> Chain:  # noqa: DOC202
+def read_chain(module: nn.Module) -> Chain:
     """Read the recurrent part of a model.
 
     Args:
@@ -88,18 +89,35 @@ def read_chain(module: nn.Module) -> Chain:  # noqa: DOC202
 
     Raises:
         NoRuleError: It is none of these.
-    """
+    """  # noqa: DOC202
     raise NoRuleError(f"there is no rule for {type(module).__name__}")
 
 
 @read_chain.register
 def _(module: AbstractCell) -> Chain:
-    return Chain(((module,),))
+    return Chain(((_plain(module),),))
 
 
 @read_chain.register
 def _(module: Recurrent) -> Chain:
-    return Chain(tuple((cell,) for cell in module.cells))
+    return Chain(tuple((_plain(cell),) for cell in module.cells))
+
+
+def _plain(cell: AbstractCell) -> AbstractCell:
+    """Give a cell whose weights are computed anew at each access as one that keeps them."""
+    if not parametrize.is_parametrized(cell):
+        return cell
+    with torch.no_grad():
+        plain = type(cell).__new__(type(cell))
+        plain.__dict__ = {
+            name: value for name, value in cell.__dict__.items() if not name.startswith("_")
+        }
+        nn.Module.__init__(plain)
+        for name in [name for name, _ in cell.named_parameters(recurse=False)] + list(
+            cell.parametrizations  # type: ignore[arg-type]
+        ):
+            setattr(plain, name, nn.Parameter(getattr(cell, name).detach()))
+    return plain
 
 
 @read_chain.register(nn.RNNBase)

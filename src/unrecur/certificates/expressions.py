@@ -26,7 +26,7 @@ N = TypeVar("N", bound=AbstractNumbers)
 
 
 @singledispatch
-def advance(cell: AbstractCell, h: N, x: N) -> N:  # noqa: DOC202
+def advance(cell: AbstractCell, h: N, x: N) -> N:
     """Give phi(h, x) in an arithmetic of proofs.
 
     Args:
@@ -39,7 +39,7 @@ def advance(cell: AbstractCell, h: N, x: N) -> N:  # noqa: DOC202
 
     Raises:
         NoRuleError: The cell has no such expression.
-    """
+    """  # noqa: DOC202
     raise NoRuleError(f"there is no rule for {type(cell).__name__}")
 
 

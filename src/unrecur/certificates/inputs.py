@@ -74,6 +74,17 @@ class Points:
         """The largest |x| of each feature."""
         return self.vectors.abs().amax(0)
 
+    def largest(self, weight: Float64[Tensor, "N D"]) -> Float64[Tensor, " N"]:
+        """Give max of W x over the points, row by row.
+
+        Args:
+            weight: The matrix W.
+
+        Returns:
+            The maximum of each row.
+        """
+        return (self.vectors @ weight.T).amax(0)
+
     @property
     def hull(self) -> Box:
         """The least box around the points."""

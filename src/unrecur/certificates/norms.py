@@ -3,6 +3,7 @@
 A rule takes the cell with its reachable box and gives a norm with a rate below 1, or says why not.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +19,12 @@ from unrecur.certificates.parts import JacobianSet, jacobians
 from unrecur.certificates.reach import Reach
 
 POWER_ITERATIONS = 300
-MARGINS = (0.02, 0.1, 0.3, 0.6, 0.9)  # of what is left below 1, for a weighting that is graded
-SERIES = 3000  # terms of that weighting's series
+SETTLED = 0.1  # of what is left below 1: how wide a bracket of the root is good enough
+BISECTIONS = 12
+POLICIES = 6
+GRADING = 0.01  # of what is left below 1, for the weights of a cascade
 MOST_STEPS = 16  # of a product of Jacobians
+Interval = tuple[float, float]
 LARGE = 1024  # states; beyond, matrix products of S^3 are used sparingly
 
 
@@ -106,7 +110,7 @@ def perron(layer: Layer) -> Norm:
 
     For every v > 0, max_j F(v)_j / v_j bounds the majorant's Perron root from above (Collatz and
     Wielandt), so that v need not be exact. Where units form a cascade the Perron vector has zeros;
-    v = sum_n F^n(1) / rate^n, for a rate a little above the root, is then taken instead.
+    v = (rate I - M)^-1 1 is tried too, M being F's derivative at the v before (Howard's iteration).
 
     Args:
         layer: The cell.
@@ -117,57 +121,69 @@ def perron(layer: Layer) -> Norm:
     Raises:
         NoRuleError: No weights were found in which it contracts.
     """
-    one = torch.ones(layer.reach.cell.state_size, dtype=torch.float64)
-    return perron_norm("Perron-weighted majorant", layer.majorant.homogeneous, one)
+    rule, step = "Perron-weighted majorant", layer.majorant.homogeneous
+    v, bracket = power_iteration(step, layer.reach.cell.state_size)
+    least = bracket[1]
+    for _ in range(POLICIES if least - bracket[0] > SETTLED * abs(1 - least) else 0):
+        # F is the largest of many linear maps; this is the one that is largest at v. It is scaled
+        # by v, as the weights of a cascade differ by many orders.
+        if len(v) <= LARGE:
+            matrix = torch.func.jacrev(step, chunk_size=64)(v)
+        else:
+            matrix = layer.jacobians.center.abs() + layer.jacobians.radius
+        graded = _resolvent(matrix * v / v[:, None])
+        if graded is None:
+            break
+        ratio = float((step(graded * v) / (graded * v)).max())
+        if not ratio < least:
+            break
+        v, least = graded * v, ratio
+    return _weighted(rule, step, v)
 
 
-def perron_norm(rule: str, step: Callable[[Tensor], Tensor], one: Tensor) -> Norm:
-    """Find weights for a monotone, positively homogeneous map.
+def power_iteration(step: Callable[[Tensor], Tensor], size: int) -> tuple[Tensor, Interval]:
+    """Iterate a monotone, positively homogeneous map.
 
     Args:
-        rule: The rule's name.
         step: The map F.
-        one: A positive vector to start from.
+        size: How many numbers it maps.
 
     Returns:
-        The norm.
-
-    Raises:
-        NoRuleError: No weights were found in which it contracts.
+        The v with the least max F(v) / v, and a bracket of the Perron root: the largest min and
+        the least max of F(v) / v.
     """
-    v, best, least, growth = one, one, torch.inf, [0.0]
+    v = torch.ones(size, dtype=torch.float64)
+    best, least, largest = v, math.inf, 0.0
     for _ in range(POWER_ITERATIONS):
         new = step(v)
-        ratios, size = new / v, float(new.max())
-        growth.append(size / float(v.max()))
-        ratio = float(ratios.max())
-        if ratio < least:
-            best, least = v, ratio
-        if size == 0 or ratio - float(ratios.min()) < 1e-3 * abs(1 - ratio):
+        ratios = new / v
+        if float(ratios.max()) < least:
+            best, least = v, float(ratios.max())
+        largest = max(largest, float(ratios.min()))
+        if least - largest < 1e-3 * abs(1 - least):
             break
-        v = (new / size).clamp(min=1e-12)
-    root = max(growth[-20:])
-    if root < 1 and least - root > MARGINS[0] * (1 - root):
-        for margin in MARGINS:
-            rate = root + margin * (1 - root)
-            graded = _series(step, one, rate) if rate < least else None
-            if graded is not None:
-                best = graded
-                break
-    return _weighted(rule, step, best)
+        v = (new / new.max()).clamp(min=1e-12)
+    return best, (largest, least)
 
 
-def _series(step: Callable[[Tensor], Tensor], one: Tensor, rate: float) -> Tensor | None:
-    """Sum F^n(1) / rate^n until F(v) <= rate v; None where that does not come about."""
-    v = one
-    for _ in range(SERIES):
-        new = one + step(v) / rate
-        if bool((new <= v + 1).all()):
-            return v
-        if not bool(new.isfinite().all()):
-            return None
-        v = new
-    return None
+def _resolvent(matrix: Tensor) -> Tensor | None:
+    """Give v = (r I - M)^-1 1 > 0 for an r a little above the root of M; None if that is not below 1.
+
+    A solution is positive exactly if r is above the root (M-matrices); r is found by bisection.
+    """
+    one, eye = torch.ones(len(matrix), dtype=torch.float64), torch.eye(len(matrix)).double()
+
+    def solved(rate: float) -> Tensor | None:
+        v, info = torch.linalg.solve_ex(rate * eye - matrix, one)
+        return v if not info and bool((v.isfinite() & (v > 0)).all()) else None
+
+    low, high = 0.0, 1.0
+    if not bool(matrix.isfinite().all()) or solved(high) is None:
+        return None
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if solved(middle) is not None else (middle, high)
+    return solved(high + GRADING * (1 - high))
 
 
 def _weighted(rule: str, step: Callable[[Tensor], Tensor], v: Tensor) -> Norm:
@@ -240,11 +256,8 @@ def multi_step(layer: Layer) -> Norm:
         if not bool(product.isfinite().all()):
             break
         try:
-            found = perron_norm(
-                f"products of {steps} steps",
-                product.mv,
-                torch.ones_like(center[0]),
-            )
+            v, _ = power_iteration(product.mv, len(center))
+            found = _weighted(f"products of {steps} steps", product.mv, v)
         except NoRuleError as error:
             why = str(error)
             continue

@@ -8,11 +8,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrecur import _check
-from unrecur.cells import LSTM, Elman
-from unrecur.certificates.inputs import read_box
+from unrecur.cells import GRU, LSTM, MGU, Elman
+from unrecur.cells.from_torch import cells_of
+from unrecur.certificates.classes import OUTPUTS, StableClass, Weights, inside
+from unrecur.certificates.inputs import points, read_inputs
 from unrecur.certificates.pairs import SLACK
 from unrecur.certificates.sum_condition import LSTMBounds
 from unrecur.core.compose import Serial, in_series
+from unrecur.layers.embedding import Embedding
 from unrecur.layers.recurrent import Recurrent
 
 # What the projection leaves free below the rate, so that float32 weights still satisfy it.
@@ -30,12 +33,15 @@ def project_(module: nn.Module, input_box: Any, rate: float = 0.95) -> None:
     """Change the weights in place, as little as the rule allows, so that `certify` proves the rate.
 
     Calling it after each step of an optimizer is projected gradient descent (Miller and Hardt
-    2019, section 4.2).
+    2019, section 4.2). Elman: the nearest matrix with singular values up to the rate. LSTM: forget
+    biases are lowered, then each unit's rows moved to the nearest point of the sum condition's
+    ball. GRU, MGU: the gate's bias is moved and rows are scaled, as `stabilize` does with one level.
 
     Args:
-        module: An `Elman` or `LSTM` cell, a recurrent layer of one such cell, or a model on it.
+        module: One of these cells; a `Recurrent` layer or stack of them; a `torch.nn.RNN`, `LSTM`,
+            `GRU` or one of their cells; or a model on a recurrent layer.
         input_box: The inputs the proof shall hold for; see `certify`.
-        rate: The contraction to reach, above 0 and below 1.
+        rate: The contraction of each layer to reach, above 0 and below 1.
 
     Raises:
         InputError: There is no projection for the module, or the rate is outside (0, 1).
@@ -45,31 +51,54 @@ def project_(module: nn.Module, input_box: Any, rate: float = 0.95) -> None:
         >>> from unrecur.cells import LSTM
         >>> from unrecur.certificates.contraction import certify
         >>> cell = LSTM(3, 8)
-        >>> certify(cell, 1.0).evidence.name
-        'UNKNOWN'
         >>> project_(cell, 1.0, rate=0.9)
         >>> certify(cell, 1.0).rate <= 0.9
         True
     """
     raise _check.InputError(
-        f"there is no projection for {type(module).__name__}; there is one for models with a "
-        "single Elman or LSTM layer at the bottom."
+        f"there is no projection for {type(module).__name__}; there is one for Elman, LSTM, GRU "
+        "and MGU cells and the layers and torch modules made of them."
     )
 
 
 @project_.register
 def _(module: Serial, input_box: Any, rate: float = 0.95) -> None:
-    project_(in_series(module)[0], input_box, rate)
+    first, *rest = in_series(module)
+    if isinstance(first, Embedding) and rest:
+        first, input_box = rest[0], points(first.table.weight)
+    project_(first, input_box, rate)
 
 
 @project_.register
 def _(module: Recurrent, input_box: Any, rate: float = 0.95) -> None:
-    if len(module.cells) > 1:
-        raise _check.InputError(
-            f"there is no projection for a stack of {len(module.cells)} recurrent layers, only for "
-            "one layer."
-        )
-    project_(module.cells[0], input_box, rate)
+    for number, cell in enumerate(module.cells):
+        project_(cell, OUTPUTS if number else input_box, rate)
+
+
+@project_.register(nn.RNNBase)
+@project_.register(nn.RNNCellBase)
+def _(module: nn.Module, input_box: Any, rate: float = 0.95) -> None:
+    for number, layer in enumerate(cells_of(module)):  # they share the module's weights
+        for cell in layer:
+            project_(cell, OUTPUTS if number else input_box, rate)
+
+
+@project_.register(GRU)
+@project_.register(MGU)
+@torch.no_grad()
+def _(cell: GRU | MGU, input_box: Any, rate: float = 0.95) -> None:
+    """Move the gate's bias and scale the rows; see `classes`."""
+    _check_rate(rate)
+    if cell.bias_ih_l0 is None or cell.bias_hh_l0 is None:
+        raise _check.InputError("a cell without biases cannot move its gates; use bias=True.")
+    for name, weight in cell.named_parameters():
+        _check.finite(weight, name)
+    low, high = (end.to(cell.weight_ih_l0) for end in read_inputs(input_box, cell.input_size).ends)
+    rates = torch.full((cell.hidden_size,), rate).to(low)
+    before = Weights(cell.weight_ih_l0, cell.weight_hh_l0, cell.bias_ih_l0, cell.bias_hh_l0)
+    after = inside(cell, before, StableClass(low, high, rates, levels=1))
+    cell.weight_hh_l0.copy_(after.w_h)
+    cell.bias_hh_l0.copy_(after.b_h)
 
 
 @project_.register
@@ -78,7 +107,7 @@ def _(cell: Elman, input_box: Any, rate: float = 0.95) -> None:
     """Clip the singular values of the recurrent weights: the nearest matrix in Frobenius norm."""
     _check_rate(rate)
     allowed = rate * (1 - MARGIN)
-    read_box(input_box, cell.input_size)
+    read_inputs(input_box, cell.input_size)
     _check.finite(cell.weight_hh_l0, "weight_hh_l0")
     u, values, v = torch.linalg.svd(cell.weight_hh_l0.double())
     if values[0] > allowed:
@@ -107,7 +136,7 @@ def _(cell: LSTM, input_box: Any, rate: float = 0.95) -> None:
     _check_rate(rate)
     if cell.bias_hh_l0 is None:
         raise _check.InputError("an LSTM without biases cannot lower its forget gates; use biases.")
-    inputs = read_box(input_box, cell.input_size)
+    inputs = read_inputs(input_box, cell.input_size)
     for number in range(PASSES):
         allowed = rate * (1 - 10**number * MARGIN)
         _lower_forget_bias(cell, cell.bias_hh_l0, LSTMBounds(cell, inputs), allowed)

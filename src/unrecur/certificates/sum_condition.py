@@ -10,7 +10,7 @@ from torch import Tensor
 from unrecur import _check
 from unrecur.cells import LSTM
 from unrecur.cells.gated import AbstractTorchCell
-from unrecur.certificates.inputs import Box
+from unrecur.certificates.inputs import InputSet
 from unrecur.certificates.pairs import SLACK
 from unrecur.certificates.rounding import Rounding, rounding_of
 
@@ -31,7 +31,7 @@ class LSTMBounds:
         rounding: The largest error that one step's arithmetic makes in any number of the state.
     """
 
-    def __init__(self, lstm: LSTM, box: Box) -> None:
+    def __init__(self, lstm: LSTM, box: InputSet) -> None:
         w_x, w_h, bias = _weights(lstm)
         arithmetic = rounding_of(lstm.weight_hh_l0)
         four = 4 * arithmetic.unit
