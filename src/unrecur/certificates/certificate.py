@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -12,7 +13,6 @@ from torch import Tensor
 from unrecur import _check
 
 Start = Literal["zero", "any"]
-SEARCHED = 4096  # windows that are looked at one by one
 
 
 class Evidence(StrEnum):
@@ -43,6 +43,17 @@ class AbstractCurve(ABC):
 
         Returns:
             The gap of each cell's state, and of the outputs of the top layer.
+        """
+
+    @abstractmethod
+    def first(self, enough: Callable[[int], bool]) -> int | None:
+        """Find the least window that is good enough.
+
+        Args:
+            enough: Whether a window of k inputs is.
+
+        Returns:
+            The least k, or None where none is before the curve comes to rest or ends.
         """
 
 
@@ -163,12 +174,8 @@ class Certificate:
         _check.positive(eps, "eps")
         if self.evidence is Evidence.UNKNOWN:
             return None
-        for k in range(SEARCHED if self.curve is not None else 0):
-            if self.bound(k) <= eps:
-                return k
-            if k and self.curve is not None and _settled(self.curve, k):
-                break
-        return self._steps_of_formula(eps)
+        found = None if self.curve is None else self.curve.first(lambda k: self.bound(k) <= eps)
+        return self._steps_of_formula(eps) if found is None else found
 
     def _steps_of_formula(self, eps: float) -> int | None:
         """Find the least window by the closed form."""
@@ -192,12 +199,6 @@ class Certificate:
         while k > 0 and self._formula(k - 1, "zero") <= eps:
             k -= 1
         return k
-
-
-def _settled(curve: AbstractCurve, k: int) -> bool:
-    """Say whether a curve has come to rest at its floor of rounding."""
-    before, after = (curve.at(n, "zero")[0] for n in (k - 1, k))
-    return all(bool(((a - b).abs() <= 1e-9 * a).all()) for a, b in zip(before, after, strict=True))
 
 
 def unknown(*reasons: str) -> Certificate:

@@ -6,7 +6,7 @@ The gap of a layer's outputs is the gap of the next one's inputs.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,7 +17,9 @@ from unrecur.certificates.certificate import AbstractCurve, Start
 from unrecur.certificates.norms import Layer, Norm
 from unrecur.certificates.pairs import SLACK
 
-LONGEST = 4096  # inputs; what is later follows from the rate
+LONGEST = 4096  # inputs; from then on the bound stays
+LONGEST_OF_BOTH = 1024  # inputs on each side, where a layer also runs backward
+RESTING = 1e-9  # a change that counts as none
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,13 @@ class Gap:
 
     Attributes:
         state: The gap of the states after each input, the first before any.
-        radii: The radius of the ball in each norm of one step.
+        radii: The radius of the ball in each norm.
+        rests: Whether the last input changed nothing.
     """
 
     state: list[Tensor]
     radii: list[float] = field(default_factory=list)
+    rests: bool = False
 
 
 class Forgetting(AbstractCurve):
@@ -93,6 +97,31 @@ class Forgetting(AbstractCurve):
             outputs.append(below)
         return [gap.state[k] for gap in gaps], outputs[k]
 
+    def first(self, enough: Callable[[int], bool]) -> int | None:
+        """See `AbstractCurve.first`; with two directions by doubling and halving."""
+        if self.bidirectional:
+            return self._first_of_both(enough)
+        for k in range(LONGEST + 1):
+            if enough(k):
+                return k
+            if k and all(gap.rests for gap in self._gaps["zero"]):
+                return None
+        return None
+
+    def _first_of_both(self, enough: Callable[[int], bool]) -> int | None:
+        """Halve the last doubling, as each k costs a pass over its whole window."""
+        if enough(0):
+            return 0
+        low, high = 0, 1
+        while not enough(high):
+            low, high = high, 2 * high
+            if high > LONGEST_OF_BOTH:
+                return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if enough(middle) else (middle, high)
+        return high
+
     def _begin(self, proof: Proof, start: Start) -> Gap:
         """Start a layer."""
         first = proof.first_gap(start)
@@ -109,7 +138,7 @@ class Forgetting(AbstractCurve):
 
     def _advance(self, proof: Proof, gap: Gap, below: Tensor | None) -> Tensor:
         """Advance a layer by one input; give the gap of its outputs."""
-        majorant = proof.layer.majorant
+        majorant, before = proof.layer.majorant, list(gap.radii)
         state, output = majorant.step(gap.state[-1], below)
         if below is None:
             added = proof.layer.flaw
@@ -123,8 +152,11 @@ class Forgetting(AbstractCurve):
             elif below is None and len(gap.state) >= norm.steps:
                 earlier = norm.product @ gap.state[-norm.steps] + self.flaw_of(proof, norm.steps)
                 state = torch.minimum(state, earlier)
+        gap.rests = bool((state >= gap.state[-1] * (1 - RESTING)).all())
         for place, norm in enumerate(proof.norms):
-            gap.radii[place] = min(gap.radii[place], norm.of(state))
+            radius = min(gap.radii[place], norm.of(state))
+            gap.rests &= before[place] * (1 - RESTING) <= radius
+            gap.radii[place] = radius
         gap.state.append(state)
         return torch.minimum(output, majorant.shown(state))
 

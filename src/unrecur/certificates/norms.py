@@ -167,10 +167,8 @@ def power_iteration(step: Callable[[Tensor], Tensor], size: int) -> tuple[Tensor
 
 
 def _resolvent(matrix: Tensor) -> Tensor | None:
-    """Give v = (r I - M)^-1 1 > 0 for an r a little above the root of M; None if that is not below 1.
-
-    A solution is positive exactly if r is above the root (M-matrices); r is found by bisection.
-    """
+    """Give v = (r I - M)^-1 1 > 0 for an r a little above the root of M, if that is below 1."""
+    # A solution is positive exactly if r is above the root (M-matrices): r is found by bisection.
     one, eye = torch.ones(len(matrix), dtype=torch.float64), torch.eye(len(matrix)).double()
 
     def solved(rate: float) -> Tensor | None:

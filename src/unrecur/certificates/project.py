@@ -1,7 +1,7 @@
 """Projection: make a cell satisfy the condition that certifies it."""
 
 from functools import singledispatch
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -35,7 +35,7 @@ def project_(module: nn.Module, input_box: Any, rate: float = 0.95) -> None:
     Calling it after each step of an optimizer is projected gradient descent (Miller and Hardt
     2019, section 4.2). Elman: the nearest matrix with singular values up to the rate. LSTM: forget
     biases are lowered, then each unit's rows moved to the nearest point of the sum condition's
-    ball. GRU, MGU: the gate's bias is moved and rows are scaled, as `stabilize` does with one level.
+    ball. GRU, MGU: the gate's bias is moved and rows are scaled, as by `stabilize`.
 
     Args:
         module: One of these cells; a `Recurrent` layer or stack of them; a `torch.nn.RNN`, `LSTM`,
@@ -65,7 +65,7 @@ def project_(module: nn.Module, input_box: Any, rate: float = 0.95) -> None:
 def _(module: Serial, input_box: Any, rate: float = 0.95) -> None:
     first, *rest = in_series(module)
     if isinstance(first, Embedding) and rest:
-        first, input_box = rest[0], points(first.table.weight)
+        first, input_box = rest[0], points(cast("nn.Embedding", first.table).weight)
     project_(first, input_box, rate)
 
 

@@ -22,7 +22,7 @@ RULE = "quadratic metric"
 MOST_STATES = 256  # measured: 20 s on one core
 DOUBLINGS = (2, 4, 6, 8)  # the largest eigenvalue is smoothed by the powers 4, 16, 64 and 256
 STEPS = 200  # of descent for each of them
-SETTLED = 1e-5  # the change of the rate, relative, at which one of them ends
+SETTLED = 1e-6  # the change of the rate, relative, at which one of them ends
 STEEPEST = 7  # the first scaling's powers of two are from 2^-7 to 2^7
 LEAST = 1e-6  # a rate that is as good as zero
 BLOCKED = 1e3  # stands for the logarithm of an infinite rate
@@ -162,7 +162,7 @@ class _Descent:
             return value.detach()
 
         optimizer.step(closure)
-        return float(self._value(doublings))
+        return float(self._value(doublings).detach())
 
     def _value(self, doublings: int) -> Tensor:
         """Give the logarithm of the smoothed rate, by squaring G again and again."""

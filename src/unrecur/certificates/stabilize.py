@@ -108,7 +108,7 @@ def _directions(module: nn.Module) -> int:
 def _inputs(
     given: Any, cell: AbstractTorchCell, above: bool, table: nn.Embedding | None
 ) -> InputSet | None:
-    """Read the inputs of a layer: None for an embedding's vectors, which are looked up each time."""
+    """Read the inputs of a layer: None for an embedding's, which are looked up each time."""
     if above:
         ends = torch.full((cell.input_size,), OUTPUTS, dtype=torch.float64)
         return Box(-ends, ends)
