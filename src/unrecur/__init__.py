@@ -11,14 +11,21 @@ from unrecur._version import __version__ as __version__
 if TYPE_CHECKING:
     from unrecur._check import CorruptFileError as CorruptFileError
     from unrecur._check import InputError as InputError
+    from unrecur.audits.conformal import conformal_curve as conformal_curve
     from unrecur.audits.memory import memory_curve as memory_curve
+    from unrecur.certificates import theory as theory
     from unrecur.certificates.certificate import Certificate as Certificate
     from unrecur.certificates.certificate import Evidence as Evidence
     from unrecur.certificates.contraction import certify as certify
     from unrecur.certificates.inputs import points as points
     from unrecur.certificates.on_inputs import InputCertificate as InputCertificate
     from unrecur.certificates.on_inputs import certify_on as certify_on
+    from unrecur.certificates.perron import majorant_rate as majorant_rate
+    from unrecur.certificates.perron import project_to_majorant_ as project_to_majorant_
     from unrecur.certificates.project import project_ as project_
+    from unrecur.certificates.ratio import one_step_ratio as one_step_ratio
+    from unrecur.certificates.spectrum import jacobian_norms as jacobian_norms
+    from unrecur.certificates.spectrum import lyapunov_exponents as lyapunov_exponents
     from unrecur.certificates.stabilize import stabilize as stabilize
     from unrecur.core.cell import AbstractCell as AbstractCell
     from unrecur.core.compose import Parallel as Parallel
@@ -46,14 +53,21 @@ if TYPE_CHECKING:
 _HOMES = {
     "CorruptFileError": "_check",
     "InputError": "_check",
+    "conformal_curve": "audits.conformal",
     "memory_curve": "audits.memory",
+    "theory": "certificates",
     "Certificate": "certificates.certificate",
     "Evidence": "certificates.certificate",
     "certify": "certificates.contraction",
     "points": "certificates.inputs",
     "InputCertificate": "certificates.on_inputs",
     "certify_on": "certificates.on_inputs",
+    "majorant_rate": "certificates.perron",
+    "project_to_majorant_": "certificates.perron",
     "project_": "certificates.project",
+    "one_step_ratio": "certificates.ratio",
+    "jacobian_norms": "certificates.spectrum",
+    "lyapunov_exponents": "certificates.spectrum",
     "stabilize": "certificates.stabilize",
     "AbstractCell": "core.cell",
     "Parallel": "core.compose",
@@ -84,7 +98,10 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its home."""
     if name not in _HOMES:
         raise AttributeError(f"module 'unrecur' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"unrecur.{_HOMES[name]}"), name)
+    home = importlib.import_module(f"unrecur.{_HOMES[name]}")
+    if hasattr(home, "__path__"):  # a module of a folder, not a name in a module
+        return importlib.import_module(f"{home.__name__}.{name}")
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

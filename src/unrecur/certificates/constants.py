@@ -86,13 +86,18 @@ class Stability:
             The constants, with the weaker of both evidences.
 
         Raises:
-            InputError: The certificate claims nothing.
+            InputError: The certificate claims nothing, or has no closed form.
         """
         if certificate.evidence is Evidence.UNKNOWN:
             why = "; ".join(certificate.reasons) or "no reason given"
             raise InputError(f"the certificate is UNKNOWN ({why}): no window follows from it.")
         both = weakest(certificate.evidence, evidence)
-        return cls(certificate.rate, certificate.bound(0), lipschitz_output, both)
+        if math.isinf(certificate.start):
+            raise InputError(
+                "the certificate has a curve but no closed form start * rate^k (two directions, or "
+                "a stack that contracts over several steps only): read certificate.bound(k)."
+            )
+        return cls(certificate.rate, certificate.start, lipschitz_output, both)
 
     @classmethod
     def from_inputs(

@@ -23,7 +23,8 @@ MOST_STATES = 256  # measured: 20 s on one core
 DOUBLINGS = (2, 4, 6, 8)  # the largest eigenvalue is smoothed by the powers 4, 16, 64 and 256
 STEPS = 200  # of descent for each of them
 SETTLED = 1e-6  # the change of the rate, relative, at which one of them ends
-STEEPEST = 7  # the first scaling's powers of two are from 2^-7 to 2^7
+STEEPEST = 5  # the first scaling's powers of two are from 2^-5 to 2^5
+WORST = 1e4  # the condition number of L after it that is not paid for
 LEAST = 1e-6  # a rate that is as good as zero
 BLOCKED = 1e3  # stands for the logarithm of an infinite rate
 Proposal = tuple[Float64[Tensor, "S S"], Float64[Tensor, " R"]]
@@ -181,4 +182,5 @@ class _Descent:
             value, power = value + share * size.log(), power / size
             power, share = power @ power, share / 2
         value = value + share * (power.trace() + LEAST**2).log()
-        return value / 2
+        steep = (root.norm() * solve(root, self.one, upper=True).norm() / self.states).log()
+        return value / 2 + (steep - math.log(WORST)).clamp(min=0) ** 2

@@ -182,8 +182,11 @@ class _Run:
             )
 
     def _learning_rate(self) -> float:
-        """Give the present step size: half a cosine over all epochs."""
-        done = (self.progress.epoch + self.progress.batch / self.batches) / self.config.epochs
+        """Give the present step size; see `TrainConfig.schedule`."""
+        epochs = self.progress.epoch + self.progress.batch / self.batches
+        if self.config.schedule == "inverse":
+            return self.config.learning_rate / (1 + epochs)
+        done = epochs / self.config.epochs
         return self.config.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
     def _project(self) -> None:
