@@ -1,5 +1,7 @@
 """Contraction proved from the weights: reachable boxes, norms, and the curve that follows."""
 
+import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ from unrecur.certificates.rounding import ASSUMPTION
 
 RULES = (sup_norm, perron, multi_step, spectral_norm)
 # A rule that multiplies matrices of this many states is tried only where no cheaper one proves.
-COSTLY = 1024
+COSTLY = 512
 
 
 @torch.no_grad()
@@ -58,6 +60,8 @@ def certify(module: nn.Module, input_box: Any = None, horizon: int | None = None
     except NoRuleError as error:
         return unknown(str(error))
     chain.check_weights()
+    # The curve is computed when asked for, for the weights as they are now.
+    chain = replace(chain, layers=copy.deepcopy(chain.layers))
     inputs = chain.inputs(input_box)
     try:
         proofs, failed = _prove(chain, *inputs.ends, horizon)

@@ -15,6 +15,7 @@ from unrecur.cells.gated import AbstractTorchCell
 from unrecur.certificates.chain import NoRuleError
 from unrecur.certificates.numbers import (
     LOG_SIGMOID,
+    ROUNDED_ZERO,
     SIGMOID,
     TANH,
     AbstractNumbers,
@@ -113,7 +114,9 @@ def _(cell: MinGRU, h: N, x: N) -> N:
 def _(cell: MinLSTM, h: N, x: N) -> N:
     f, i, n = x.linear(cell.projection.weight, cell.projection.bias).chunk(3)
     kept = f.activate(LOG_SIGMOID) + i.activate(LOG_SIGMOID).negated()
-    return kept.activate(SIGMOID).mix(h, n)
+    # The cell computes 1 - z as a logistic function of its own: z and it are rounded apart.
+    apart = n.activate(ROUNDED_ZERO) + n.activate(ROUNDED_ZERO)
+    return kept.activate(SIGMOID).mix(h, n) + apart * n
 
 
 @advance.register
@@ -131,6 +134,8 @@ def _(cell: QRNN, h: N) -> N:
 
 @advance.register
 def _(cell: LRU, h: N, x: N) -> N:
+    if cell.weight_in.dtype.itemsize < 4:
+        raise NoRuleError("torch has no complex numbers of half precision, which an LRU needs")
     a, gamma = cell.eigenvalues, cell.gamma_log.exp().repeat(2)
     turn = torch.cat(
         [

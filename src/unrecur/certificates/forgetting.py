@@ -78,6 +78,7 @@ class Forgetting(AbstractCurve):
         self._gaps: dict[Start, list[Gap]] = {}
         self._outputs: dict[Start, list[Tensor]] = {}
 
+    @torch.no_grad()
     def at(self, k: int, start: Start) -> tuple[list[Float64[Tensor, " S"]], Float64[Tensor, " H"]]:
         """See `AbstractCurve.at`; k inputs on each side where a layer also runs backward."""
         if k > LONGEST:  # from any state the bound falls with every input
@@ -152,6 +153,8 @@ class Forgetting(AbstractCurve):
             elif below is None and len(gap.state) >= norm.steps:
                 earlier = norm.product @ gap.state[-norm.steps] + self.flaw_of(proof, norm.steps)
                 state = torch.minimum(state, earlier)
+        # Both states are reachable: no further apart than any two.
+        state = torch.minimum(state, proof.first_gap("any"))
         gap.rests = bool((state >= gap.state[-1] * (1 - RESTING)).all())
         for place, norm in enumerate(proof.norms):
             radius = min(gap.radii[place], norm.of(state))

@@ -119,7 +119,7 @@ def points(vectors: Any) -> Points:
         >>> str(points([[0.0, 1.0], [1.0, 0.0]]))
         'every sequence of the 2 input vectors'
     """
-    table = torch.as_tensor(vectors).detach().double().cpu()
+    table = torch.as_tensor(vectors).detach().double().cpu().clone()
     if table.dim() != 2 or not table.numel():
         raise InputError(
             f"a vocabulary needs one vector a row, [tokens, features]; got {list(table.shape)}."
@@ -181,7 +181,7 @@ def read_box(given: Any, features: int) -> Box:
             "input_box must be a number B (for |x| <= B), a pair (low, high), or the vectors of a "
             f"vocabulary as unrecur.points(table); got {given!r}."
         )
-    ends = [torch.as_tensor(end, dtype=torch.float64).cpu() for end in (low, high)]
+    ends = [torch.as_tensor(end, dtype=torch.float64).cpu().clone() for end in (low, high)]
     if any(end.dim() > 1 or (end.dim() == 1 and len(end) != features) for end in ends):
         shapes = [list(end.shape) for end in ends]
         raise InputError(

@@ -62,6 +62,13 @@ LOG_SIGMOID = Activation(
     lambda y: -torch.expm1(y),
     0.5,
 )
+# What is left of the sum of numbers that cancel but for the rounding of a computed activation.
+ROUNDED_ZERO = Activation(
+    torch.zeros_like,
+    lambda low, high: (torch.zeros_like(low), torch.zeros_like(high)),
+    torch.zeros_like,
+    0.0,
+)
 
 
 def leaky_relu(slope: float) -> Activation:

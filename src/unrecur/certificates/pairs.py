@@ -38,6 +38,7 @@ class Tape:
     ) -> None:
         self.arithmetic, self.terms, self.memory = arithmetic, terms, memory
         self.operations: list[Callable[[Values], Tensor]] = []
+        self.largest: list[Tensor] = []  # above all numbers that come up in each operation
         self.saturated = self.rounded = True
 
     def record(self, operation: Callable[[Values], Tensor]) -> int:
@@ -153,7 +154,9 @@ class Pair(AbstractNumbers):
         self, low: Tensor, high: Tensor, unit: Tensor, gap: Callable[[Values], Tensor]
     ) -> "Pair":
         """Make a result whose rounding is `unit` per unit of roundoff."""
-        tape, error = self.tape, self.tape.arithmetic.unit * unit
+        tape = self.tape
+        tape.largest.append(unit.max())
+        error = tape.arithmetic.unit * unit + tape.terms * tape.arithmetic.least
         own = error + OWN.unit * unit
         low, high = low - own, high + own
         width = high - low
@@ -182,10 +185,11 @@ class Pair(AbstractNumbers):
         else:
             low, high, magnitude = make()
         # The products are summed in any order; a kernel may add others to the sum afterwards, each
-        # time with an error of a unit of roundoff of the sum itself.
+        # time with an error of a unit of roundoff of the sum itself. One more for inputs that are
+        # given in float64 and rounded to the model's type.
         arithmetic = self.tape.arithmetic
         own, later = (
-            arithmetic.gamma(n) / arithmetic.unit for n in (len(exact) + 2, self.tape.terms)
+            arithmetic.gamma(n) / arithmetic.unit for n in (len(exact) + 3, self.tape.terms)
         )
         unit = own * magnitude + later * torch.maximum(low.abs(), high.abs())
         gap: Callable[[Values], Tensor] = (

@@ -52,7 +52,7 @@ def majorant_rate(cell: AbstractTorchCell, input_box: Any) -> Tensor:
             raise InputError(f"{error}.") from None
         v, (_, value) = power_iteration(Majorant(reach).homogeneous, cell.state_size)
     reach.memory = {}  # what was computed without gradients
-    new, pull = torch.func.vjp(Majorant(reach).homogeneous, v)
+    new, pull = torch.func.vjp(Majorant(reach).homogeneous, v)[:2]
     with torch.no_grad():
         u = torch.ones_like(v)
         for _ in range(LEFT_ITERATIONS):

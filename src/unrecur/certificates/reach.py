@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import singledispatch
 
 import torch
@@ -58,6 +59,7 @@ class Reach:
         self.memory: dict[object, tuple[Tensor, ...]] = {}
         box = self._within(horizon) if horizon is not None else self._bounding()
         self.low, self.high = self._refined(box)
+        self._check_range()
 
     def tape(self) -> Tape:
         """Make an empty tape for this cell."""
@@ -83,6 +85,17 @@ class Reach:
         shown = show(self.cell, self.tape().variable(self.low[None], self.high[None]))
         return shown.low[0], shown.high[0]
 
+    def _check_range(self) -> None:
+        """Check that no number on the way to the next state and output overflows."""
+        tape = self.tape()
+        h = tape.variable(self.low[None], self.high[None])
+        show(self.cell, advance(self.cell, h, tape.exact(*self.inputs)))
+        if not float(torch.stack(tape.largest).max()) <= self.arithmetic.largest:
+            raise NoRuleError(
+                f"numbers up to {self.arithmetic.largest:.3g} can be computed with these weights' "
+                "type, and on these inputs larger ones can come up"
+            )
+
     def _holds(self, box: Interval) -> bool:
         """Check that a box is mapped into itself and holds zero."""
         low, high = self.image(*box)
@@ -91,11 +104,16 @@ class Reach:
 
     def _within(self, horizon: int) -> Interval:
         """Follow the box from zero for as many steps as any sequence has."""
-        box = self._zero()
+        box, settled = self._zero(), False
         for _ in range(horizon):
             wider = _hull(box, self.image(*box))
-            if _same(wider, box):
+            if all(map(torch.equal, wider, box)):
                 break
+            if _same(wider, box) and not settled:
+                # Small steps may add up to much: only a box that holds for any length ends here.
+                settled = True
+                with suppress(NoRuleError):
+                    return self._bounding()
             box = wider
         return box
 

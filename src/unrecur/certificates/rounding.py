@@ -6,7 +6,10 @@ section 3.1): a sum of n products, in any order, errs by at most gamma_n times t
 magnitudes, gamma_n = n u / (1 - n u).
 """
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +22,7 @@ ASSUMPTION = (
     f"{ACTIVATION_ULPS} units of rounding"
 )
 TF32, BFLOAT16 = 2.0**-11, 2.0**-8  # unit roundoffs
+UNITS = {"high": TF32, "tf32": TF32, "medium": BFLOAT16, "bf16": BFLOAT16}
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,13 @@ class Rounding:
 
     Attributes:
         unit: The unit roundoff u: half the distance from 1 to the next number.
+        least: What an operation can err by where its result is too small to be normal.
+        largest: The largest number.
     """
 
     unit: float
+    least: float = 0.0
+    largest: float = math.inf
 
     @property
     def activation(self) -> float:
@@ -54,7 +62,7 @@ def rounding_of(weight: Tensor) -> Rounding:
 
     In float32 torch may round the factors to fewer bits: to TF32 on CUDA where cuDNN or cuBLAS is
     allowed to (cuDNN is by default), and to less everywhere by
-    `torch.set_float32_matmul_precision`.
+    `torch.set_float32_matmul_precision` or `torch.backends.mkldnn.rnn.fp32_precision` and the like.
 
     Args:
         weight: A weight of a floating point type.
@@ -62,11 +70,27 @@ def rounding_of(weight: Tensor) -> Rounding:
     Returns:
         Its rounding.
     """
-    unit = torch.finfo(weight.dtype).eps / 2
+    info = torch.finfo(weight.dtype)
+    unit = info.eps / 2
     if weight.dtype is torch.float32:
-        switch = torch.get_float32_matmul_precision()
-        unit = {"highest": unit, "high": TF32, "medium": BFLOAT16}[switch]
-        cuda = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
-        if weight.is_cuda and cuda:
-            unit = max(unit, TF32)
-    return Rounding(unit)
+        unit = max(unit, *(UNITS.get(switch, 0.0) for switch in _switches(weight.is_cuda)))
+    return Rounding(unit, info.tiny, info.max)
+
+
+def _switches(cuda: bool) -> list[str]:
+    """Give the settings of all precision switches that the products of a recurrence obey."""
+    backends = torch.backends
+    owners: list[Any] = [backends, backends.mkldnn, *_parts(backends.mkldnn)]
+    if cuda:
+        owners += [backends.cudnn, *_parts(backends.cudnn), *_parts(backends.cuda)]
+    found = [getattr(owner, "fp32_precision", "none") for owner in owners]
+    with suppress(RuntimeError):  # torch refuses to say where the switches above are used as well
+        found.append(torch.get_float32_matmul_precision())
+        if cuda and (backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32):
+            found.append("tf32")
+    return found
+
+
+def _parts(backend: Any) -> list[Any]:
+    """Give what of a backend has a switch of its own, in the versions of torch that have them."""
+    return [getattr(backend, name, None) for name in ("matmul", "rnn")]
