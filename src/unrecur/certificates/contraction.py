@@ -47,7 +47,7 @@ def certify(module: nn.Module, input_box: Any = None, horizon: int | None = None
     Example:
         >>> import torch
         >>> from unrecur.cells import Elman
-        >>> cell = Elman(1, 2)
+        >>> cell = Elman(1, 2, activation="relu", bias=False)
         >>> _ = cell.weight_hh_l0.data.copy_(torch.tensor([[0.3, 0.4], [-0.4, 0.3]]))
         >>> certificate = certify(cell, 1.0)
         >>> certificate.evidence.name, certificate.rule, round(certificate.rate, 6)
