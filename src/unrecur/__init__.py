@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from unrecur.audits.conformal import conformal_curve as conformal_curve
     from unrecur.audits.memory import memory_curve as memory_curve
     from unrecur.certificates import theory as theory
+    from unrecur.certificates.attack import Attack as Attack
+    from unrecur.certificates.attack import attack as attack
+    from unrecur.certificates.attack import attack_curve as attack_curve
     from unrecur.certificates.certificate import Certificate as Certificate
     from unrecur.certificates.certificate import Evidence as Evidence
     from unrecur.certificates.contraction import certify as certify
@@ -56,6 +59,9 @@ _HOMES = {
     "conformal_curve": "audits.conformal",
     "memory_curve": "audits.memory",
     "theory": "certificates",
+    "Attack": "certificates.attack",
+    "attack": "certificates.attack",
+    "attack_curve": "certificates.attack",
     "Certificate": "certificates.certificate",
     "Evidence": "certificates.certificate",
     "certify": "certificates.contraction",

@@ -153,9 +153,11 @@ class _Inside(nn.Module):
         zero = own.new_zeros(cell.gates * cell.hidden_size)
         found: dict[str, Tensor] = {}
         for other, name in names.items():
-            weight: Tensor | None = getattr(owner, name, None) if other != role else own
+            weight: Tensor | None = own
             if other != role and parametrize.is_parametrized(owner, name):
                 weight = owner.parametrizations[name].original  # type: ignore[union-attr, index]
+            elif other != role:
+                weight = getattr(owner, name, None)
             found[other] = zero if weight is None else weight
         return inside(cell, Weights(**found), goal.like(found["w_h"]))
 
