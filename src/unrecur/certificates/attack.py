@@ -25,6 +25,7 @@ AttackStart = Literal["zero", "any", "reached"]
 StateBox = Sequence[tuple[Tensor, Tensor]]
 RESTARTS, CLIMBS = 64, 40
 FLIPPED = 8  # of the steps of a sequence of tokens, one in so many changes at a time
+POLISHED, NEIGHBOURS = 6, 512
 TINY = 1e-300
 
 
@@ -205,14 +206,37 @@ class _Climb:
             # Where a step lost more than half, go on from the best so far.
             tries = _chosen(score < record[0] / 2, kept, tries)
         row = int(record[0].argmax())
-        found = Attack(
-            self.k,
-            float(record[0][row]),
-            float(record[1].max()),
-            kept.x[row],
-            kept.states[row],
-        )
-        return found, kept.x[row]
+        worst = _Tries(kept.states[row : row + 1], kept.x[row : row + 1])
+        error, state_error = float(record[0][row]), float(record[1].max())
+        for _ in range(POLISHED):
+            near = self._neighbours(worst)
+            outputs, states = self._gaps(near)
+            row = int(_worst(outputs).argmax())
+            state_error = max(state_error, float(states.max()))
+            if not float(outputs[row].max()) > error:
+                break
+            error = float(outputs[row].max())
+            worst = _Tries(near.states[row : row + 1], near.x[row : row + 1])
+        return Attack(self.k, error, state_error, worst.x[0], worst.states[0]), worst.x[0]
+
+    def _neighbours(self, worst: _Tries) -> _Tries:
+        """Change one thing: a number of a state to an end, or an input to another, some of them."""
+        low, high = self.low.flatten(), self.high.flatten()
+        flat, time = worst.states.flatten(), worst.x.shape[1]
+        moved = torch.cat(
+            [flat.where(torch.eye(len(flat)) < 1, end).clone() for end in (low, high)]
+        )[:NEIGHBOURS]
+        if isinstance(self.inputs, Points):
+            table = self.inputs.vectors
+        else:
+            table = torch.stack([self.inputs.low, self.inputs.high])
+        places = torch.arange(time * len(table))[:NEIGHBOURS]
+        x = worst.x.repeat(len(places) + len(moved), 1, 1)
+        step, token = places // len(table), places % len(table)
+        x[torch.arange(len(places)), step] = table[token]
+        states = worst.states.repeat(len(x), 1, 1)
+        states[len(places) :] = moved.view(-1, *worst.states.shape[1:])
+        return _Tries(states, x)
 
     def _begin(self, count: int, generator: torch.Generator, best: Tensor | None) -> _Tries:
         """Start from constant inputs, random ones, and what was worst at a shorter window."""
@@ -221,7 +245,8 @@ class _Climb:
         corners[0::4], corners[1::4] = 1.0, 0.0
         states = self.low + (self.high - self.low) * corners
         x = self._choices(count, generator)[:, None].expand(-1, time, -1).clone()
-        x[3::4] = self._random(len(x[3::4]) * time, generator).view(-1, time, x.shape[-1])
+        drawn = x[3::4]
+        drawn.copy_(self._random(len(drawn) * time, generator).view_as(drawn))
         if best is not None and len(best) and time:
             longer = torch.cat([best[:1].expand(max(0, time - len(best)), -1), best])[-time:]
             x[:2] = longer
@@ -284,7 +309,8 @@ class _Climb:
             slopes = torch.autograd.grad(aim.sum(), (states, x), materialize_grads=True)
         by_state, by_input = (slope.nan_to_num(posinf=0.0, neginf=0.0) for slope in slopes)
         span = self.high - self.low
-        moved = tries.states + reach * span * by_state.sign()
+        # States are often worst at a corner of their box: every other step goes there at once.
+        moved = tries.states + (1.0 if soft else reach) * span * by_state.sign()
         moved = torch.minimum(torch.maximum(moved, self.low), self.high)
         if isinstance(self.inputs, Box):
             low, high = self.inputs.low, self.inputs.high
