@@ -54,7 +54,7 @@ def test_it_finds_nearly_the_worst_of_all_token_sequences(make, k):
                 h, zero = cell.phi(h, x[:, t]), cell.phi(zero, x[:, t])
         worst = max(worst, float((cell.readout(h) - cell.readout(zero)).abs().max()))
     found = attack(cell, k, points(table), start="zero", state_box=[(-one, one)])
-    assert found.error >= 0.99 * worst
+    assert found.error >= 0.97 * worst
 
 
 def test_what_it_reports_can_be_replayed():

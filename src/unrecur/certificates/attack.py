@@ -25,7 +25,7 @@ AttackStart = Literal["zero", "any", "reached"]
 StateBox = Sequence[tuple[Tensor, Tensor]]
 RESTARTS, CLIMBS = 64, 40
 FLIPPED = 8  # of the steps of a sequence of tokens, one in so many changes at a time
-POLISHED, NEIGHBOURS = 6, 512
+POLISHED, NEIGHBOURS = 8, 256  # rows, and single changes of each that are tried at a time
 TINY = 1e-300
 
 
@@ -205,19 +205,28 @@ class _Climb:
             kept = _chosen(better, tries, kept)
             # Where a step lost more than half, go on from the best so far.
             tries = _chosen(score < record[0] / 2, kept, tries)
-        row = int(record[0].argmax())
-        worst = _Tries(kept.states[row : row + 1], kept.x[row : row + 1])
-        error, state_error = float(record[0][row]), float(record[1].max())
-        for _ in range(POLISHED):
+        state_error, found = float(record[1].max()), []
+        for row in record[0].topk(min(POLISHED, restarts)).indices.tolist():
+            row_of = slice(row, row + 1)
+            first = _Tries(kept.states[row_of], kept.x[row_of])
+            error, state, worst = self._polished(first, float(record[0][row]))
+            found.append((error, worst))
+            state_error = max(state_error, state)
+        error, worst = max(found, key=lambda pair: pair[0])
+        return Attack(self.k, error, state_error, worst.x[0], worst.states[0]), worst.x[0]
+
+    def _polished(self, worst: _Tries, error: float) -> tuple[float, float, _Tries]:
+        """Change one thing at a time as long as that gains."""
+        state_error = 0.0
+        while True:
             near = self._neighbours(worst)
             outputs, states = self._gaps(near)
             row = int(_worst(outputs).argmax())
             state_error = max(state_error, float(states.max()))
             if not float(outputs[row].max()) > error:
-                break
+                return error, state_error, worst
             error = float(outputs[row].max())
             worst = _Tries(near.states[row : row + 1], near.x[row : row + 1])
-        return Attack(self.k, error, state_error, worst.x[0], worst.states[0]), worst.x[0]
 
     def _neighbours(self, worst: _Tries) -> _Tries:
         """Change one thing: a number of a state to an end, or an input to another, some of them."""
@@ -242,10 +251,10 @@ class _Climb:
         """Start from constant inputs, random ones, and what was worst at a shorter window."""
         time, size = self.prefix + self.k, (count, *self.low.shape)
         corners = torch.rand(size, generator=generator, dtype=torch.float64).round()
-        corners[0::4], corners[1::4] = 1.0, 0.0
+        corners[0::8], corners[2::8] = 1.0, 0.0
         states = self.low + (self.high - self.low) * corners
         x = self._choices(count, generator)[:, None].expand(-1, time, -1).clone()
-        drawn = x[3::4]
+        drawn = x[1::2]
         drawn.copy_(self._random(len(drawn) * time, generator).view_as(drawn))
         if best is not None and len(best) and time:
             longer = torch.cat([best[:1].expand(max(0, time - len(best)), -1), best])[-time:]
