@@ -8,6 +8,7 @@ A cell is written once, as an expression on these operations (`expressions.py`).
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -71,6 +72,7 @@ ROUNDED_ZERO = Activation(
 )
 
 
+@cache
 def leaky_relu(slope: float) -> Activation:
     """Make max(x, slope x).
 

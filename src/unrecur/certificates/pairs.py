@@ -94,14 +94,25 @@ class Tape:
         Returns:
             W^T and |W|^T.
         """
-
-        def make() -> Values:
-            exact = weight.double().cpu().T
-            return [exact, exact.abs()]
-
         if not _lasting(weight):
-            return make()
-        return self.remember(weight, (weight.data_ptr(), weight.shape), make)
+            return _magnitudes(weight)
+        key = (weight.data_ptr(), weight.shape)
+        return self.remember(weight, key, lambda: _magnitudes(weight))
+
+    def cut(self, gap: Tensor, error: Tensor, width: Tensor) -> Tensor:
+        """Finish the gap of a result.
+
+        Args:
+            gap: What the gaps of the operands make of it.
+            error: The rounding of one run.
+            width: The width of the result's interval.
+
+        Returns:
+            The gap, as this replay wants it.
+        """
+        if self.rounded:
+            gap = gap + 2 * error
+        return torch.minimum(gap, width) if self.saturated else gap
 
     def variable(self, low: Tensor, high: Tensor) -> "Pair":
         """Make numbers whose gap is given at each replay; before any operation.
@@ -160,30 +171,23 @@ class Pair(AbstractNumbers):
         own = error + OWN.unit * unit
         low, high = low - own, high + own
         width = high - low
-
-        def operation(values: Values) -> Tensor:
-            found = gap(values)
-            if tape.rounded:
-                found = found + 2 * error
-            return torch.minimum(found, width) if tape.saturated else found
-
-        return Pair(tape, low, high, tape.record(operation))
+        # Here and below lambdas, as the checker of types in tests compiles every inner def anew.
+        return Pair(
+            tape, low, high, tape.record(lambda values: tape.cut(gap(values), error, width))
+        )
 
     def linear(self, weight: Tensor, bias: Tensor | None) -> "Pair":
         """See `AbstractNumbers.linear`."""
         exact, absolute = self.tape.weight(weight)
         shift = self.low.new_zeros(1) if bias is None else bias.double().cpu()
 
-        def make() -> Values:
-            center = (self.low + self.high) / 2 @ exact + shift
-            radius = (self.high - self.low) / 2 @ absolute
-            return [center - radius, center + radius, self.size @ absolute + shift.abs()]
-
         if self.gap is None and _lasting(weight):
             key = (self.low.data_ptr(), weight.data_ptr(), weight.shape)
-            low, high, magnitude = self.tape.remember(self.low, key, make)
+            low, high, magnitude = self.tape.remember(
+                self.low, key, lambda: self._image(exact, absolute, shift)
+            )
         else:
-            low, high, magnitude = make()
+            low, high, magnitude = self._image(exact, absolute, shift)
         # The products are summed in any order; a kernel may add others to the sum afterwards, each
         # time with an error of a unit of roundoff of the sum itself. One more for inputs that are
         # given in float64 and rounded to the model's type.
@@ -198,6 +202,12 @@ class Pair(AbstractNumbers):
             else (lambda values: self._gap(values) @ absolute)
         )
         return self._new(low, high, unit, gap)
+
+    def _image(self, exact: Tensor, absolute: Tensor, shift: Tensor) -> Values:
+        """Give the ends of W x + b and the largest sum of the magnitudes of its terms."""
+        center = (self.low + self.high) / 2 @ exact + shift
+        radius = (self.high - self.low) / 2 @ absolute
+        return [center - radius, center + radius, self.size @ absolute + shift.abs()]
 
     def activate(self, activation: Activation) -> "Pair":
         """See `AbstractNumbers.activate`."""
@@ -231,12 +241,14 @@ class Pair(AbstractNumbers):
         apart = torch.maximum(first.high - second.low, second.high - first.low)
         shares = [(z.abs(), (1 - z).abs()) for z in (self.low, self.high)]
 
-        def gap(values: Values) -> Tensor:
-            a, b = first._gap(values), second._gap(values)
-            kept = torch.maximum(*(share * a + other * b for share, other in shares))
-            return kept + self._gap(values) * apart
-
-        return self._new(low, high, 4.04 * (first.size + second.size), gap)
+        return self._new(
+            low,
+            high,
+            4.04 * (first.size + second.size),
+            lambda values: (
+                _mixed(shares, first._gap(values), second._gap(values)) + self._gap(values) * apart
+            ),
+        )
 
     def chunk(self, parts: int) -> "list[Pair]":
         """See `AbstractNumbers.chunk`."""
@@ -258,19 +270,31 @@ class Pair(AbstractNumbers):
         modes = max(len(self.low), len(other.low))
         low, high = _cat(self.low, other.low, modes), _cat(self.high, other.high, modes)
 
-        def gap(values: Values) -> Tensor:
-            ours, theirs = self._gap(values), other._gap(values)
-            return _cat(
-                ours.expand(-1, self.low.shape[-1]),
-                theirs.expand(-1, other.low.shape[-1]),
-                max(len(ours), len(theirs)),
-            )
-
-        return Pair(self.tape, low, high, self.tape.record(gap))
+        gap = self.tape.record(
+            lambda values: _beside(self._gap(values), other._gap(values), self.low, other.low)
+        )
+        return Pair(self.tape, low, high, gap)
 
     def negated(self) -> "Pair":
         """See `AbstractNumbers.negated`."""
         return Pair(self.tape, -self.high, -self.low, self.gap)
+
+
+def _magnitudes(weight: Tensor) -> Values:
+    """Give a weight and its magnitudes in float64, transposed."""
+    exact = weight.double().cpu().T
+    return [exact, exact.abs()]
+
+
+def _mixed(shares: list[tuple[Tensor, Tensor]], ours: Tensor, theirs: Tensor) -> Tensor:
+    """Give the largest z a + (1 - z) b over both ends of z."""
+    return torch.maximum(*(share * ours + rest * theirs for share, rest in shares))
+
+
+def _beside(ours: Tensor, theirs: Tensor, like: Tensor, other: Tensor) -> Tensor:
+    """Put gaps side by side, each as wide as its numbers."""
+    modes = max(len(ours), len(theirs))
+    return _cat(ours.expand(-1, like.shape[-1]), theirs.expand(-1, other.shape[-1]), modes)
 
 
 def _lasting(weight: Tensor) -> bool:
