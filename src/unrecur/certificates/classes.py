@@ -68,11 +68,16 @@ class StableClass:
         """The rate of each unit, less the margin."""
         return 1 - (1 - self.rate) * (1 + MARGIN)
 
-    def driven(self, weights: Weights) -> tuple[Tensor, Tensor]:
-        """Give the least and the largest pre-activation that inputs and biases make, [G H]."""
-        center = (self.low + self.high) / 2 @ weights.w_x.T
-        radius = (self.high - self.low) / 2 @ weights.w_x.abs().T
-        bias = weights.b_x + weights.b_h
+    def driven(self, weights: Weights, gate: int) -> tuple[Tensor, Tensor]:
+        """Give the least and the largest pre-activation of a gate by inputs and biases, [H]."""
+        hidden = weights.w_h.shape[1]
+        rows = slice(gate * hidden, (gate + 1) * hidden)
+        w, bias = weights.w_x[rows], (weights.b_x + weights.b_h)[rows]
+        if self.low is self.high:  # a vocabulary: of points
+            driven = self.low @ w.T
+            return driven.amin(0) + bias, driven.amax(0) + bias
+        center = (self.low + self.high) / 2 @ w.T
+        radius = (self.high - self.low) / 2 @ w.abs().T
         return (center - radius).amin(0) + bias, (center + radius).amax(0) + bias
 
     def masks(self, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +136,7 @@ def _(cell: LSTM, weights: Weights, goal: StableClass) -> Weights:
     # The forget bias is lowered first, so that phi_j leaves room for the rows.
     lower, own = goal.masks(weights.w_h)
     every = (weights.w_h.abs().view(4, len(own), -1) * (lower + own)).sum(2)
-    reach = goal.driven(weights)[1].chunk(4)[1] + every[1]
+    reach = goal.driven(weights, 1)[1] + every[1]
     excess = _capped(reach, goal.allowed)
     forget = torch.sigmoid(reach - excess)
     i, f, g, o = (weights.w_h.abs().view(4, len(own), -1) * own).sum(2)
@@ -148,7 +153,7 @@ def _(cell: GRU, weights: Weights, goal: StableClass) -> Weights:
     # The bias of the update gate is lowered first.
     lower, own = goal.masks(weights.w_h)
     every = (weights.w_h.abs().view(3, len(own), -1) * (lower + own)).sum(2)
-    reach = goal.driven(weights)[1].chunk(3)[1] + every[1]
+    reach = goal.driven(weights, 1)[1] + every[1]
     excess = _capped(reach, goal.allowed)
     kept = torch.sigmoid(reach - excess)
     b_r, b_z, b_n = weights.b_h.chunk(3)
@@ -164,7 +169,7 @@ def _(cell: MGU, weights: Weights, goal: StableClass) -> Weights:
     # k_j is the largest 1 - f_j, the part of the state that is kept; the bias of f is raised first.
     lower, own = goal.masks(weights.w_h)
     every = (weights.w_h.abs().view(2, len(own), -1) * (lower + own)).sum(2)
-    reach = every[0] - goal.driven(weights)[0].chunk(2)[0]
+    reach = every[0] - goal.driven(weights, 0)[0]
     excess = _capped(reach, goal.allowed)
     kept = torch.sigmoid(reach - excess)
     f, n = (weights.w_h.abs().view(2, len(own), -1) * own).sum(2)
