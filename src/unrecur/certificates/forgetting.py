@@ -20,6 +20,7 @@ from unrecur.certificates.pairs import SLACK
 LONGEST = 4096  # inputs; from then on the bound stays
 LONGEST_OF_BOTH = 1024  # inputs on each side, where a layer also runs backward
 RESTING = 1e-9  # a change that counts as none
+FASTEST = 1e-3  # the least rate of a closed form over several steps
 
 
 @dataclass(frozen=True)
@@ -259,9 +260,10 @@ def closed_form(forgetting: Forgetting) -> ClosedForm:
 def _of_products(forgetting: Forgetting, proof: Proof, norm: Norm) -> ClosedForm:
     """Write k = i + n r: the gap after i < r inputs has shrunk n times."""
     first = max(norm.of(forgetting.at(i, "zero")[0][0]) for i in range(norm.steps))
-    size, whole = float(norm.ball.max()), norm.rate**norm.steps
-    flaw = norm.of(forgetting.flaw_of(proof, norm.steps)) * (1 - norm.rate) / (1 - whole)
-    return ClosedForm(norm.rate, size * first / norm.rate ** (norm.steps - 1), size * flaw)
+    rate = max(norm.rate, FASTEST)  # where a product is zero, start would not be a number
+    size, whole = float(norm.ball.max()), rate**norm.steps
+    flaw = norm.of(forgetting.flaw_of(proof, norm.steps)) * (1 - rate) / (1 - whole)
+    return ClosedForm(rate, size * first / rate ** (norm.steps - 1), size * flaw)
 
 
 def _coupling(proofs: Sequence[Proof]) -> tuple[Tensor, Tensor]:
