@@ -1,6 +1,7 @@
 """Contraction proved from the weights: reachable boxes, norms, and the curve that follows."""
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,13 @@ from unrecur.certificates.certificate import Certificate, Evidence, unknown
 from unrecur.certificates.chain import Chain, NoRuleError, read_chain
 from unrecur.certificates.forgetting import Forgetting, Proof, closed_form
 from unrecur.certificates.norms import Layer, Norm, multi_step, perron, spectral_norm, sup_norm
+from unrecur.certificates.quadratic import quadratic
 from unrecur.certificates.reach import Reach
 from unrecur.certificates.rounding import ASSUMPTION
 
-RULES = (sup_norm, perron, multi_step, spectral_norm)
-# A rule that multiplies matrices of this many states is tried only where no cheaper one proves.
-COSTLY = 512
+RULES = (sup_norm, perron, multi_step, spectral_norm, quadratic)
+# The most states on which a rule of this cost is tried where a cheaper one proves already.
+COSTLY = {multi_step: 512, spectral_norm: 512, quadratic: 16}
 
 
 @torch.no_grad()
@@ -124,8 +126,9 @@ def prove_cell(reach: Reach) -> tuple[Proof, list[str]]:
     norms: list[Norm] = []
     failed: list[str] = []
     for rule in RULES:
-        if norms and reach.cell.state_size > COSTLY and rule not in (sup_norm, perron):
-            failed.append(f"{rule.__name__.replace('_', ' ')}: not tried on so many states")
+        if norms and reach.cell.state_size > COSTLY.get(rule, math.inf):
+            name = rule.__name__.replace("_", " ")
+            failed.append(f"{name}: not tried beyond {COSTLY[rule]} states, as another rule proves")
             continue
         try:
             norms.append(rule(layer))

@@ -22,7 +22,8 @@ from unrecur.certificates.pairs import OWN, SLACK
 from unrecur.certificates.parts import JacobianSet
 
 MARGINS = tuple(10.0**-power for power in range(12, 2, -1))  # of the rate, to be outside rounding
-BACKWARD = 8  # a symmetric eigenvalue routine errs by less than BACKWARD n u |M|
+BACKWARD = 16  # a symmetric eigenvalue routine errs by less than BACKWARD n u |M|
+DOUBT = 1e-12  # the relative error that the entries of C and F may have been computed with
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Unknowns:
         """
         center = scale[:, None] * self.center / scale
         return Unknowns(center, self.places, scale[self.places][:, None] * self.forms / scale)
+
+    @property
+    def sizes(self) -> Float64[Tensor, "S S"]:
+        """The largest magnitude of each entry of the matrices."""
+        return self.center.abs().index_add(0, self.places, self.forms.abs())
 
     def strengths(self, multipliers: Float64[Tensor, " R"]) -> Float64[Tensor, " M"]:
         """Give mu, the multiplier of each place.
@@ -113,10 +119,17 @@ def proved_rate(
     table = _Inequality(unknown, root, multipliers)
     least = table.least_rate()
     for margin in MARGINS:
-        rate = least * (1 + margin) + 1e-12
+        rate = least * (1 + margin) + DOUBT
         if table.holds(rate):
-            return rate * SLACK
+            return rate * SLACK + DOUBT * _moved(root, unknown.sizes)
     return torch.inf
+
+
+def _moved(root: Tensor, sizes: Tensor) -> float:
+    """Bound |L E L^-1| for all |E| <= sizes, entry by entry."""
+    one = torch.eye(len(root), dtype=torch.float64)
+    inverse = torch.linalg.solve_triangular(root, one, upper=True)
+    return float((root.abs() @ sizes @ inverse.abs()).norm()) * SLACK
 
 
 class _Inequality:
@@ -129,7 +142,7 @@ class _Inequality:
     """
 
     def __init__(self, unknown: Unknowns, root: Tensor, multipliers: Tensor) -> None:
-        self.states = len(root)
+        self.root, self.states = root, len(root)
         strengths = unknown.strengths(multipliers)
         self.metric = root.T @ root
         self.known = _table(unknown, self.metric, multipliers, strengths, -1)
@@ -144,12 +157,12 @@ class _Inequality:
         n = self.states
         corner, edge, rest = self.known[n:, n:], self.known[:n, n:], self.known[:n, :n]
         factor, failed = torch.linalg.cholesky_ex(corner)
-        whole, worse = torch.linalg.cholesky_ex(self.metric)
-        if failed or worse:
+        if failed:
             return torch.inf
-        half = torch.linalg.solve_triangular(factor, edge.T, upper=False)
-        grown = torch.linalg.solve_triangular(whole, half.T @ half - rest, upper=False)
-        grown = torch.linalg.solve_triangular(whole, grown.T, upper=False)
+        solve = torch.linalg.solve_triangular
+        half = solve(factor, edge.T, upper=False)
+        grown = solve(self.root.T, half.T @ half - rest, upper=False)
+        grown = solve(self.root.T, grown.T, upper=False)
         if not bool(grown.isfinite().all()):
             return torch.inf
         return float(torch.linalg.eigvalsh((grown + grown.T) / 2)[-1].clamp(min=0)) ** 0.5
