@@ -82,7 +82,8 @@ class Forgetting(AbstractCurve):
     @torch.no_grad()
     def at(self, k: int, start: Start) -> tuple[list[Float64[Tensor, " S"]], Float64[Tensor, " H"]]:
         """See `AbstractCurve.at`; k inputs on each side where a layer also runs backward."""
-        if k > LONGEST:  # from any state the bound falls with every input
+        # From any state the bound falls with every input: where it rests it holds for all later k.
+        if k > LONGEST:
             k, start = LONGEST, "any"
         if self.bidirectional and k:
             return self._both_sides(k, start)
@@ -91,13 +92,16 @@ class Forgetting(AbstractCurve):
             self._gaps[start] = first
             self._outputs[start] = [self._shown(first, start)]
         gaps, outputs = self._gaps[start], self._outputs[start]
-        while len(outputs) <= k:
+        while len(outputs) <= k and not all(gap.rests for gap in gaps):
             below = None
             for (proof,), gap in zip(self.layers, gaps, strict=True):
                 below = self._advance(proof, gap, below)
             assert below is not None
             outputs.append(below)
-        return [gap.state[k] for gap in gaps], outputs[k]
+        if len(outputs) <= k and start == "zero":
+            return self.at(k, "any")
+        place = min(k, len(outputs) - 1)
+        return [gap.state[place] for gap in gaps], outputs[place]
 
     def first(self, enough: Callable[[int], bool]) -> int | None:
         """See `AbstractCurve.first`; with two directions by doubling and halving."""
@@ -156,7 +160,7 @@ class Forgetting(AbstractCurve):
                 state = torch.minimum(state, earlier)
         # Both states are reachable: no further apart than any two.
         state = torch.minimum(state, proof.first_gap("any"))
-        gap.rests = bool((state >= gap.state[-1] * (1 - RESTING)).all())
+        gap.rests = bool(((state - gap.state[-1]).abs() <= RESTING * state).all())
         for place, norm in enumerate(proof.norms):
             radius = min(gap.radii[place], norm.of(state))
             gap.rests &= before[place] * (1 - RESTING) <= radius
