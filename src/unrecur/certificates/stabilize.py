@@ -38,7 +38,8 @@ def stabilize(
             bottom, or above an embedding. Changed in place.
         input_box: The inputs it shall hold for, as for `certify`; not needed above an embedding.
         rate: The contraction, above 0 and below 1: one number, or one for each unit.
-        levels: How many levels; more of them allow more, and their proofs are longer.
+        levels: How many levels; more of them allow more, and their proofs are longer. With many,
+            the worst case of float32's rounding may leave a proof for a float64 copy only.
 
     Returns:
         The module.
