@@ -57,7 +57,7 @@ class Gap:
     Attributes:
         state: The gap of the states after each input, the first before any.
         radii: The radius of the ball in each norm.
-        rests: Whether the last input changed nothing.
+        rests: Whether the last inputs changed nothing.
     """
 
     state: list[Tensor]
@@ -110,7 +110,8 @@ class Forgetting(AbstractCurve):
         for k in range(LONGEST + 1):
             if enough(k):
                 return k
-            if k and all(gap.rests for gap in self._gaps["zero"]):
+            computed = len(self._outputs["zero"]) - 1  # by an earlier call perhaps more than k
+            if 0 < computed <= k and all(gap.rests for gap in self._gaps["zero"]):
                 return None
         return None
 
@@ -160,7 +161,10 @@ class Forgetting(AbstractCurve):
                 state = torch.minimum(state, earlier)
         # Both states are reachable: no further apart than any two.
         state = torch.minimum(state, proof.first_gap("any"))
-        gap.rests = bool(((state - gap.state[-1]).abs() <= RESTING * state).all())
+        # A product of r steps cuts what is r inputs later: only then is a change seen.
+        most = max(norm.steps for norm in proof.norms)
+        gap.rests = len(gap.state) >= most
+        gap.rests &= bool(((state - gap.state[-most:][0]).abs() <= RESTING * state).all())
         for place, norm in enumerate(proof.norms):
             radius = min(gap.radii[place], norm.of(state))
             gap.rests &= before[place] * (1 - RESTING) <= radius
