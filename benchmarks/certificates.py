@@ -2,13 +2,15 @@
 
     python benchmarks/certificates.py [--only looseness|rules|cost] [--silero FILE] [--write]
 
-looseness: the certified window over the least window that an attack leaves, for cells trained to be
-stable on chorales; in float64, as float32's worst-case rounding has a floor of its own.
+looseness: the certified window over the least window that an attack leaves, for cells trained
+stable on chorales; in float64, as the worst case of float32's rounding has a floor of its own.
 rules: which rule certifies which trained cell; published sufficient conditions as rows of their own.
 cost: seconds of `certify`, by units.
 """
 
+import contextlib
 import copy
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,6 @@ import rows
 import torch
 
 import unrecur
-from unrecur.cells import CELLS
 from unrecur.cells.from_torch import cells_of
 from unrecur.certificates.attack import attack_curve
 from unrecur.certificates.chain import NoRuleError
@@ -122,7 +123,7 @@ def _looseness(cell: str, hidden: int, rate: float, model: Any) -> Iterator[dict
 
 def _between(found: list[tuple[int, float]], eps: float) -> float | None:
     """Interpolate the window at which the attacked error falls to eps, in the logarithm."""
-    for (k, error), (later, less) in zip(found, found[1:], strict=False):
+    for (k, error), (later, less) in itertools.pairwise(found):
         if less <= eps:
             if less <= 0 or error <= eps:
                 return later
@@ -176,10 +177,8 @@ def rules(silero: Path | None) -> Iterator[dict[str, Any]]:
         for rule in RULES:
             verdicts[rule.__name__] = False
             if layer is not None:
-                try:
+                with contextlib.suppress(NoRuleError):
                     verdicts[rule.__name__] = round(rule(layer).rate, 4)
-                except NoRuleError:
-                    pass
         for rule, verdict in verdicts.items():
             counts.setdefault(rule, []).append(bool(verdict))
         yield {"cell": name, **verdicts}

@@ -483,7 +483,7 @@ def all_rows(wanted: list[Setting], jobs: int) -> Iterator[dict[str, Any]]:
             if row["class"] == "free":
                 free[key] = row["test"]
             sign = PROBLEMS[row["task"]].sign
-            row["loss_against_free"] = round(sign * (row["test"] - free[key]), 4)
+            row["loss_against_free"] = round(sign * (row["test"] - free[key]), 4) + 0.0  # no -0
             yield row
 
 

@@ -92,8 +92,9 @@ def test_the_curve_speaks_of_every_window_and_steps_reads_it():
     proof = certify_on(model, x, 30)
     for j in (1, 7, 30):
         assert proof.bound(j) == pytest.approx(float(certify_on(model, x, j).error.max()))
-    k = proof.steps(1e-3)
-    assert proof.bound(k) <= 1e-3 < proof.bound(k - 1)
+    eps = proof.bound(20) * 1.01
+    k = proof.steps(eps)
+    assert proof.bound(k) <= eps < proof.bound(k - 1)
     assert proof.steps(1e-30) is None
 
 

@@ -241,7 +241,8 @@ class _Climb:
             table = torch.stack([self.inputs.low, self.inputs.high])
         places = torch.arange(time * len(table))[:NEIGHBOURS]
         x = worst.x.repeat(len(places) + len(moved), 1, 1)
-        step, token = places // len(table), places % len(table)
+        # The last inputs matter most, and gradients see their exchanges worst.
+        step, token = time - 1 - places // len(table), places % len(table)
         x[torch.arange(len(places)), step] = table[token]
         states = worst.states.repeat(len(x), 1, 1)
         states[len(places) :] = moved.view(-1, *worst.states.shape[1:])
@@ -291,12 +292,12 @@ class _Climb:
         full, short = tries.states.unbind(1)
         for x in tries.x[:, : self.prefix].unbind(1):
             full = self._advance(full, x)
-        both = torch.cat([full, short])
+        # Run after run, not as one batch: the same numbers are then rounded in the same way.
         for x in tries.x[:, self.prefix :].unbind(1):
-            both = self._advance(both, x.repeat(2, 1))
+            full, short = self._advance(full, x), self._advance(short, x)
         top = self.cells[-1]
-        shown = top.readout(both[:, -top.state_size :])
-        return _apart(shown), _apart(both)
+        shown = (top.readout(h[:, -top.state_size :]) for h in (full, short))
+        return _apart(*shown), _apart(full, short)
 
     def _advance(self, h: Tensor, x: Tensor) -> Tensor:
         """Advance all layers by one input."""
@@ -337,9 +338,8 @@ class _Climb:
         return torch.where(chosen[..., None], inputs.vectors[token], x)
 
 
-def _apart(both: Tensor) -> Tensor:
-    """Give the differences of the first and the second half of the rows; overflow counts as inf."""
-    full, short = both.chunk(2)
+def _apart(full: Tensor, short: Tensor) -> Tensor:
+    """Give the differences; overflow counts as inf."""
     gap = (full - short).abs()
     return torch.where(gap.isnan(), math.inf, gap)
 

@@ -143,7 +143,11 @@ def certify_on(
         return InputCertificate(
             Evidence.UNKNOWN, k, none, curve, curve, method, reasons=tuple(str(error).split("\n"))
         )
-    parts = [_follow(chain, reaches, part, k, method) for part in _pieces(x, k, method, reaches)]
+    pieces = _pieces(x, k, method, reaches)
+    try:
+        parts = [_follow(chain, reaches, piece, k, method) for piece in pieces]
+    except NoRuleError as error:
+        raise InputError(f"{error}.") from None
     curve, state_curve = (torch.stack([part[n] for part in parts]).amax(0) for n in (1, 2))
     past = "" if horizon is None else f", at most {horizon} of them"
     return InputCertificate(
