@@ -4,7 +4,7 @@
 
 looseness: the certified window over the least window that an attack leaves, for cells trained
 stable on chorales; in float64, as the worst case of float32's rounding has a floor of its own.
-rules: which rule certifies which trained cell; published sufficient conditions as rows of their own.
+rules: which rule certifies which trained cell; published conditions have rows of their own.
 cost: seconds of `certify`, by units.
 """
 

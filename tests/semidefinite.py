@@ -1,5 +1,7 @@
 """The quadratic rule as a semidefinite program: the oracle that the descent is held to."""
 
+import warnings
+
 import cvxpy as cp
 import numpy as np
 import torch
@@ -52,7 +54,9 @@ def make_program(unknown):
 
     def solve(rate):
         squared.value = rate**2
-        problem.solve(solver=cp.CLARABEL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an inaccurate solution: what it proves is computed
+            problem.solve(solver=cp.CLARABEL)
         found = torch.from_numpy(metric.value)
         return (found + found.T) / 2, torch.from_numpy(multipliers.value)
 

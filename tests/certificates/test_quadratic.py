@@ -124,7 +124,7 @@ def rate_of(rule, layer):
 
 def test_no_matrix_of_a_set_grows_faster_than_the_rate(short):
     proved = 0
-    for seed in range(120):
+    for seed in range(100):
         family = random_set(seed)
         try:
             norm = quadratic(layer_with(family))
@@ -132,7 +132,7 @@ def test_no_matrix_of_a_set_grows_faster_than_the_rate(short):
             continue
         proved += 1
         assert (gain(norm.root, members(family, 64)) <= norm.rate).all()
-    assert proved >= 60
+    assert proved >= 50
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -311,9 +311,8 @@ def test_too_large_cells_and_unbounded_jacobians_are_refused():
 
 def test_needs_no_gradient_mode(short):
     with torch.inference_mode():
-        inferred = quadratic(random_layer("gru", 2, 1, size=0.8)).rate
-    with torch.enable_grad(), torch.no_grad():
-        assert quadratic(random_layer("gru", 2, 1, size=0.8)).rate == inferred
+        inferred = quadratic(layer_of(random_cell("gru", 2, 1, size=0.8))).rate
+    assert quadratic(random_layer("gru", 2, 1, size=0.8)).rate == inferred
 
 
 def test_unknowns_of_one_place_share_its_column():
