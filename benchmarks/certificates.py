@@ -27,7 +27,7 @@ from unrecur.certificates.chain import NoRuleError
 from unrecur.certificates.contraction import RULES
 from unrecur.certificates.inputs import read_inputs
 from unrecur.certificates.norms import Layer
-from unrecur.certificates.published import CONDITIONS
+from unrecur.certificates.published import check_published
 from unrecur.certificates.reach import Reach
 
 EPS = (0.1, 0.01, 0.001)
@@ -168,8 +168,8 @@ def rules(silero: Path | None) -> Iterator[dict[str, Any]]:
     for name, cell, box in _population(silero):
         inputs = read_inputs(box, cell.input_size)
         verdicts: dict[str, Any] = {}
-        for condition in CONDITIONS.get(type(cell), ()):
-            verdicts[f"published: {condition.__name__}"] = bool(condition(cell, inputs).holds)
+        for condition, outcome in check_published(cell, inputs).items():
+            verdicts[f"published: {condition}"] = outcome.holds
         try:
             layer = Layer(Reach(cell, *inputs.ends))
         except NoRuleError:
