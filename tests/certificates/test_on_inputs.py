@@ -87,7 +87,7 @@ def test_any_state_of_the_box_is_covered(kind):
 
 def test_the_curve_speaks_of_every_window_and_steps_reads_it():
     torch.manual_seed(0)
-    model = Recurrent([LSTM(2, 8), GRU(8, 4)]).double().eval()
+    model = scaled(Recurrent([LSTM(2, 8), GRU(8, 4)]).double(), 0.3)
     x = torch.rand(3, 40, 2).double()
     proof = certify_on(model, x, 30)
     for j in (1, 7, 30):

@@ -116,10 +116,10 @@ def certify_on(
         InputError: The model is bidirectional or unknown, or an argument is malformed.
 
     Example:
-        >>> import torch
-        >>> from unrecur.cells import LSTM
-        >>> _ = torch.manual_seed(0)
-        >>> proof = certify_on(LSTM(3, 8), torch.randn(4, 60, 3), k=50)
+        >>> import torch, unrecur
+        >>> lstm = torch.nn.LSTM(3, 8).double()
+        >>> unrecur.project_(lstm, 1.0, rate=0.95)
+        >>> proof = certify_on(lstm, torch.rand(4, 60, 3).double(), k=50)
         >>> proof.evidence.name, proof.bound(50) < 1e-4
         ('PROVED_ON_INPUT', True)
     """

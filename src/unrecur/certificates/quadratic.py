@@ -19,7 +19,7 @@ from unrecur.certificates.norms import Layer, Norm
 from unrecur.certificates.pairs import OWN, SLACK
 
 RULE = "quadratic metric"
-MOST_STATES, MOST_FORMS = 256, 20_000  # measured: 20 s on one core
+MOST_STATES, MOST_FORMS = 256, 10_000  # measured: 20 s on one core
 DOUBLINGS = (3, 5, 7, 9)  # the largest eigenvalue is smoothed by the powers 8, 32, 128 and 512
 STEPS = 200  # of descent for each of them
 SETTLED = 1e-5  # the change of the rate, relative, at which one of them ends
