@@ -71,7 +71,7 @@ def proves(rule, cell, inputs):
         return False
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(CELLS)
 def test_the_majorant_proves_whatever_miller_and_hardt_do(drawn):
     cell, inputs = largest_that_holds(LSTM, miller_hardt_lstm, drawn)
@@ -79,21 +79,21 @@ def test_the_majorant_proves_whatever_miller_and_hardt_do(drawn):
     assert proves(perron, cell, inputs)
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(CELLS)
 def test_the_majorant_proves_whatever_delta_iss_does_of_a_gru(drawn):
     cell, inputs = largest_that_holds(GRU, delta_iss_gru, drawn)
     assert proves(perron, cell, inputs)
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(CELLS)
 def test_the_majorant_proves_whatever_delta_iss_does_of_an_lstm(drawn):
     cell, inputs = largest_that_holds(LSTM, delta_iss_lstm, drawn)
     assert proves(perron, cell, inputs)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(CELLS, st.sampled_from(["tanh", "relu"]))
 def test_the_quadratic_metric_proves_whatever_the_spectral_norm_does(drawn, activation):
     cell, inputs = largest_that_holds(Elman, spectral_elman, drawn, activation=activation)
