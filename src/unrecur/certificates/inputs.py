@@ -119,7 +119,7 @@ def points(vectors: Any) -> Points:
         >>> str(points([[0.0, 1.0], [1.0, 0.0]]))
         'every sequence of the 2 input vectors'
     """
-    table = torch.as_tensor(vectors).detach().double().cpu().clone()
+    table = torch.as_tensor(vectors, dtype=torch.float64).detach().cpu().clone()
     if table.dim() != 2 or not table.numel():
         raise InputError(
             f"a vocabulary needs one vector a row, [tokens, features]; got {list(table.shape)}."
