@@ -1,9 +1,11 @@
 """How tight the certificates are, which rule proves what, and what they cost.
 
-    python benchmarks/certificates.py [--only looseness|rules|cost] [--silero FILE] [--write]
+    python benchmarks/certificates.py [--only looseness|rules|cost] [--data-dir DIR]
+        [--silero FILE] [--write]
 
 looseness: the certified window over the least window that an attack leaves, for cells trained
-stable on chorales; in float64, as the worst case of float32's rounding has a floor of its own.
+stable on chorales (inputs: a box) and on characters (inputs: a vocabulary); in float64, as the
+worst case of float32's rounding has a floor of its own.
 rules: which rule certifies which trained cell; published conditions have rows of their own.
 cost: seconds of `certify`, by units.
 """
@@ -14,11 +16,14 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import rows
 import torch
+from stable_training import HIDDEN, PROBLEMS, Setting, certified_window, recurrence
+from stable_training import trained as train_in_class
 
 import unrecur
 from unrecur.cells.from_torch import cells_of
@@ -29,6 +34,7 @@ from unrecur.certificates.inputs import read_inputs
 from unrecur.certificates.norms import Layer
 from unrecur.certificates.published import check_published
 from unrecur.certificates.reach import Reach
+from unrecur.core.compose import in_series
 
 EPS = (0.1, 0.01, 0.001)
 BOX = (0.0, 1.0)
@@ -39,10 +45,11 @@ STEPS, BATCH, SEED = 300, 8, 0
 def main() -> None:
     made = rows.parser(__doc__)
     made.add_argument("--only", choices=["looseness", "rules", "cost"])
+    made.add_argument("--data-dir", type=Path, help="with text/, for a character model")
     made.add_argument("--silero", type=Path, help="silero_vad_16k.safetensors, a real LSTM")
     args = made.parse_args()
     parts: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
-        "looseness": looseness,
+        "looseness": lambda: looseness(args.data_dir),
         "rules": lambda: rules(args.silero),
         "cost": cost,
     }
@@ -74,37 +81,55 @@ def trained(cell: str, hidden: int, rate: float | None) -> unrecur.Serial:
     return model.eval()
 
 
-def looseness() -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Subject:
+    """A trained recurrence: its name, the inputs it is certified for, and some real ones."""
+
+    name: dict[str, Any]
+    model: Any
+    box: Any
+    x: torch.Tensor
+
+
+def looseness(folder: Path | None) -> Iterator[dict[str, Any]]:
     """Certified against attacked windows."""
-    for cell in ("elman", "lstm", "gru", "mgu"):
-        for hidden in (32, 128):
-            for rate in (0.8, 0.95):
-                model = trained(cell, hidden, rate)
-                yield from _looseness(cell, hidden, rate, model)
+    task = unrecur.load_task("chorales")
+    x = torch.stack([x[:60] for x, _ in task.splits["test"] if len(x) >= 60])[:4]
+    for cell, hidden in (("elman", 32), ("lstm", 32), ("gru", 32), ("lstm", 128), ("gru", 128)):
+        for rate in (0.8, 0.95):
+            name = {"task": "chorales", "cell": cell, "hidden": hidden, "class": f"project_ {rate}"}
+            model = unrecur.Serial(trained(cell, hidden, rate).models[0])
+            yield from _looseness(Subject(name, model, BOX, x))
+    if folder is not None:
+        problem = PROBLEMS["characters"](folder)
+        for phi in (0.64, 0.9):
+            setting = Setting("characters", "paper", {"phi": phi}, SEED, STEPS, folder)
+            model = recurrence(train_in_class(problem, setting)[0])
+            name = {"task": "characters", "cell": "lstm", "hidden": HIDDEN}
+            name["class"] = f"published conditions {phi}"
+            x = problem.stream()[:240].view(4, 60)
+            yield from _looseness(Subject(name, model, None, x))
 
 
-def _looseness(cell: str, hidden: int, rate: float, model: Any) -> Iterator[dict[str, Any]]:
-    single, double = unrecur.certify(model, BOX), copy.deepcopy(model).double()
+def _looseness(subject: Subject) -> Iterator[dict[str, Any]]:
+    model, box = subject.model, subject.box
+    single, double = unrecur.certify(model, box), copy.deepcopy(model).double()
+    x = subject.x.double() if subject.x.is_floating_point() else subject.x
     began = time.perf_counter()
-    proof = unrecur.certify(double, BOX)
+    proof = unrecur.certify(double, box)
     seconds = time.perf_counter() - began
-    attacks = attack_curve(double, KS, BOX, start="zero", state_box=proof.state_box)
+    windows = {eps: certified_window(proof, eps) for eps in EPS}
+    longest = max((k for k in windows.values() if k is not None), default=KS[-1])
+    ks = [k for k in KS if k < longest]  # beyond it the proof says that no attack can succeed
+    attacks = attack_curve(double, [*ks, longest], box, start="zero", state_box=proof.state_box)
     found = [(0, 2.0), *((attack.k, attack.error) for attack in attacks)]
-    x = torch.stack(
-        [x[:60] for x, _ in unrecur.load_task("chorales").splits["test"] if len(x) >= 60]
-    )
-    x = x[:4].double()
-    recurrence = double.models[0]
-    known = unrecur.certify_on(recurrence, x, 48, BOX)
-    seen = _measured_on(recurrence, x, 48, proof.state_box[0])
+    known = unrecur.certify_on(double, x, 48, box)
+    seen = _measured_on(double, x, 48, proof.state_box[0])
     for eps in EPS:
-        certified = next((k for k in range(1, 2000) if float(proof.output(k).max()) <= eps), None)
-        attacked = _between(found, eps)
+        certified, attacked = windows[eps], _between(found, eps)
         on_inputs, measured = known.steps(eps), _first(seen, eps)
         yield {
-            "cell": cell,
-            "hidden": hidden,
-            "trained to": rate,
+            **subject.name,
             "eps": eps,
             "rate": round(proof.rate, 4),
             "rule": proof.rule,
@@ -141,11 +166,13 @@ def _first(curve: torch.Tensor, eps: float) -> int | None:
 
 @torch.no_grad()
 def _measured_on(
-    layer: Any, x: torch.Tensor, k: int, box: tuple[torch.Tensor, torch.Tensor]
-) -> Any:
+    model: Any, x: torch.Tensor, k: int, box: tuple[torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
     """Measure windows of known inputs from corners of the state box, the worst over all starts."""
-    generator = torch.Generator().manual_seed(SEED)
-    cell = layer.cells[0]
+    *below, layer = in_series(model)
+    for part in below:
+        x = part(x)[0]
+    cell, generator = layer.cells[0], torch.Generator().manual_seed(SEED)
     corners = torch.rand(256, len(box[0]), generator=generator).double().round()
     corners[0], corners[1] = 0, 1
     states = box[0] + (box[1] - box[0]) * corners
