@@ -1,0 +1,98 @@
+"""What a step of a cell costs on this device, by the number of rows run side by side; measured."""
+
+import time
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from unrecur.core.cell import AbstractCell
+from unrecur.solvers.cut import advance
+
+ROWS = (1, 4, 16, 64, 256)
+STEPS = (64, 32, 16, 16, 8)
+LONGEST = 0.05  # seconds; no more rows are tried once a run takes longer
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a step at some numbers of rows.
+
+    Attributes:
+        rows: How many rows, ascending.
+        seconds: Of a step of all of them.
+    """
+
+    rows: tuple[int, ...]
+    seconds: tuple[float, ...]
+
+    def of(self, rows: int) -> float:
+        """Estimate the seconds of a step, linear in between and beyond.
+
+        Args:
+            rows: How many rows are run side by side.
+
+        Returns:
+            Seconds.
+        """
+        if len(self.rows) == 1:
+            return self.seconds[0]
+        n = min(max(bisect_left(self.rows, rows), 1), len(self.rows) - 1)
+        (r, s), (more, longer) = ((self.rows[m], self.seconds[m]) for m in (n - 1, n))
+        return max(s + (longer - s) * (rows - r) / (more - r), self.seconds[0])
+
+
+def cost_of(cell: AbstractCell) -> Cost:
+    """Measure a cell, once for each kind, size, type, device and number of threads.
+
+    Args:
+        cell: The recurrence.
+
+    Returns:
+        Its cost.
+    """
+    weight = next(cell.parameters())
+    return _measured(_Subject(cell), weight.device, weight.dtype, torch.get_num_threads())
+
+
+class _Subject:
+    """A cell that is equal to all others of its kind and size."""
+
+    def __init__(self, cell: AbstractCell) -> None:
+        self.cell = cell
+        self.key = (type(cell), cell.input_size, cell.hidden_size, cell.extra_repr())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Subject) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@lru_cache
+def _measured(subject: _Subject, device: torch.device, dtype: torch.dtype, _: Any) -> Cost:
+    cell, rows, seconds = subject.cell, [], []
+    for count, steps in zip(ROWS, STEPS, strict=True):
+        x = torch.zeros(steps, count, cell.input_size, device=device, dtype=dtype).transpose(0, 1)
+        h = torch.zeros(count, cell.state_size, device=device, dtype=dtype)
+        taken = min(_timed(cell, x, h, device) for _ in range(3))
+        rows.append(count)
+        seconds.append(taken / steps)
+        if taken > LONGEST:
+            break
+    return Cost(tuple(rows), tuple(seconds))
+
+
+def _timed(cell: AbstractCell, x: torch.Tensor, h: torch.Tensor, device: torch.device) -> float:
+    _wait(device)
+    began = time.perf_counter()
+    advance(cell, x, h)
+    _wait(device)
+    return time.perf_counter() - began
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

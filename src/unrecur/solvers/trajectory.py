@@ -1,0 +1,155 @@
+"""All states of a block at once, as a guess that is improved until no step is off."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unrecur.core.state import valid_steps
+from unrecur.solvers.chunks import FOLLOWED, PART_OF_TOLERANCE, ROUNDINGS
+from unrecur.solvers.cut import advance, clean
+from unrecur.solvers.in_sequence import Sequential
+from unrecur.solvers.solution import Problem, Result, Solution, Stats
+from unrecur.solvers.solver import AbstractIteration, Run
+
+FOLLOWED_FOR = 256  # steps
+LEAST_DAMPING = 2.0**-6
+PIECES = 16  # that a backward run is cut into
+GROWTH = 2.0  # of the residual, that is let pass
+
+
+@dataclass
+class Trajectory:
+    """A guess of all states.
+
+    Attributes:
+        before: h_0, ..., h_{T-1} of the guess, [B, T, S].
+        states: h_1, ..., h_T.
+        images: phi(h_{t-1}, x_t); equal to the states at the solution.
+        residual: Their largest difference; infinite where a number is not finite.
+        damping: The share of the Jacobians that is used.
+        tried: How many guesses were made.
+        tight: The share of the tolerance a step may be off by.
+        carried: What the worst of the differences do to the outputs further on.
+    """
+
+    before: Tensor
+    states: Tensor
+    images: Tensor
+    residual: float
+    damping: float = 1.0
+    tried: int = 1
+    tight: float = 1 / PART_OF_TOLERANCE
+    carried: float = 0.0
+
+
+class AbstractTrajectorySolver(AbstractIteration[Trajectory]):
+    """A solver of h_t - phi(h_{t-1}, x_t) = 0 for all t at once.
+
+    A step linearizes phi at the guess g and solves the affine recurrence
+    h_t = phi(g_{t-1}, x_t) + d A_t (h_{t-1} - g_{t-1}), A_t an approximate Jacobian and
+    0 <= d <= 1 a damping: where the residual grows, d is halved, down to Picard's iteration at 0.
+    """
+
+    def init(self, problem: Problem) -> Trajectory:
+        """Start from zeros."""
+        batch, time = problem.x.shape[:2]
+        return trajectory(problem, problem.h.new_zeros(batch, time, problem.h.shape[1]))
+
+    @abstractmethod
+    def improved(self, problem: Problem, guess: Trajectory) -> Tensor:
+        """Give the next states.
+
+        Args:
+            problem: What is solved.
+            guess: The guess.
+
+        Returns:
+            The states, [B, T, S].
+        """
+
+    def step(self, problem: Problem, guess: Trajectory) -> Trajectory:
+        """Improve the guess; use less of the Jacobians where that made it worse."""
+        new = trajectory(problem, self.improved(problem, guess))
+        guess.tried += 1
+        if new.residual < float("inf") and new.residual <= GROWTH * guess.residual:
+            new.damping, new.tried, new.tight = (
+                min(1.0, 2 * guess.damping),
+                guess.tried,
+                guess.tight,
+            )
+            return new
+        guess.damping = guess.damping / 2 if guess.damping > LEAST_DAMPING else 0.0
+        return guess
+
+    def terminate(self, problem: Problem, guess: Trajectory) -> bool:
+        """Stop once no step is off by more than a share of the tolerance, or than rounding."""
+        if not _holds(problem, guess):
+            return False
+        guess.carried = _follow(problem, guess)
+        if guess.carried <= problem.tol / 2:
+            return True
+        guess.tight *= problem.tol / 4 / guess.carried
+        return _holds(problem, guess)  # rounding is all that is left
+
+    def finish(self, problem: Problem, guess: Trajectory, iterations: int) -> Run:
+        """Show the states; run in sequence where they do not satisfy the recurrence."""
+        name, time = type(self).__name__, problem.x.shape[1]
+        if not _holds(problem, guess) or guess.carried > problem.tol / 2:
+            reason = f"{name} had a residual of {guess.residual:.2g} after {iterations} iterations"
+            run, work = Sequential().run(problem), 1.0 + guess.tried
+            stats = Stats("Sequential", iterations, guess.residual, 0.0, work, 1.0, 0, reason)
+            solution = Solution(run.solution.y, run.solution.last, Result.FELL_BACK, stats)
+            return Run(solution, run.starts, run.length)
+        y = clean(problem.cell.readout(guess.images), problem.lengths)
+        depth = guess.tried / time
+        stats = Stats(name, iterations, guess.residual, guess.carried, guess.tried, depth)
+        solution = Solution(y, guess.images[:, -1], Result.CONVERGED, stats)
+        length = -(-time // PIECES)
+        starts = guess.before[:, ::length].transpose(0, 1).contiguous()
+        return Run(solution, starts, length)
+
+
+def trajectory(problem: Problem, states: Tensor) -> Trajectory:
+    """Send states through phi, all at once; padding keeps the state.
+
+    Args:
+        problem: The recurrence.
+        states: The guess, [B, T, S].
+
+    Returns:
+        The guess with its images.
+    """
+    before = torch.cat([problem.h[:, None], states[:, :-1]], 1)
+    images = problem.cell.phi(before, problem.x)
+    if problem.lengths is not None:
+        valid = valid_steps(problem.lengths.to(states.device), states.shape[1])
+        images = torch.where(valid[..., None], images, before)
+    residual = (states - images).abs().amax()
+    return Trajectory(before, states, images, float(residual.nan_to_num(nan=float("inf"))))
+
+
+def _holds(problem: Problem, guess: Trajectory) -> bool:
+    """Say whether no step is off by more than allowed."""
+    gap = (guess.states - guess.images).abs()
+    rounding = ROUNDINGS * torch.finfo(gap.dtype).eps * guess.images.abs().clamp(min=1)
+    return bool((gap <= rounding.clamp(min=problem.tol * guess.tight)).all())
+
+
+def _follow(problem: Problem, guess: Trajectory) -> float:
+    """Run the cell on from where steps are off most; give the largest change of any output."""
+    time = problem.x.shape[1]
+    steps = min(FOLLOWED_FOR, time)
+    gap = (guess.states - guess.images).abs().amax((0, 2))[: time - steps + 1]
+    places = gap.topk(min(FOLLOWED, len(gap))).indices.tolist()
+    worst = 0.0
+    for at in places:
+        part = slice(at, at + steps)
+        y, _ = advance(problem.cell, problem.x[:, part], guess.before[:, at])
+        apart = (y - problem.cell.readout(guess.images[:, part])).abs()
+        if problem.lengths is not None:
+            valid = valid_steps(problem.lengths.to(y.device), time)[:, part]
+            apart = apart[valid]
+        worst = max(worst, float(apart.amax()) if apart.numel() else 0.0)
+    return worst
