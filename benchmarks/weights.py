@@ -41,6 +41,7 @@ class Reader(nn.Module):
         return torch.tanh(self.table(ids))
 
     def forward(self, ids: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Predict the next characters."""
         y, state = self.recurrence(self.inputs(ids), state)
         return self.readout(y), state
 
@@ -90,7 +91,7 @@ def _train(model: Reader, ids: Tensor, kind: str, steps: int) -> None:
         if kind == "stable" and (step % PROJECT_EVERY == 0 or step == steps):
             unrecur.project_(model.recurrence, 1.0, RATE)
         if step % 100 == 0 or step == steps:
-            print(f"{kind} step {step}: {float(loss) / math.log(2):.3f} bits", flush=True)
+            print(f"{kind} step {step}: {float(loss.detach()) / math.log(2):.3f} bits", flush=True)
 
 
 def main() -> None:

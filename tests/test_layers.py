@@ -19,6 +19,7 @@ FLOORS = [
     "certificates",
     "models",
     "truncation",
+    "parallelism",
     "data",
     "train",
     "audits",

@@ -45,6 +45,16 @@ if TYPE_CHECKING:
     from unrecur.models.spec import build as build
     from unrecur.models.spec import load_model as load_model
     from unrecur.models.spec import save_model as save_model
+    from unrecur.parallelism.recurrence import parallel as parallel
+    from unrecur.solvers.auto import Auto as Auto
+    from unrecur.solvers.chunked import Chunked as Chunked
+    from unrecur.solvers.in_sequence import Sequential as Sequential
+    from unrecur.solvers.newton import Newton as Newton
+    from unrecur.solvers.newton import Picard as Picard
+    from unrecur.solvers.newton import QuasiNewton as QuasiNewton
+    from unrecur.solvers.scan import Scan as Scan
+    from unrecur.solvers.shooting import Shooting as Shooting
+    from unrecur.solvers.unroll import unroll as unroll
     from unrecur.studies.config import StudyConfig as StudyConfig
     from unrecur.studies.study import study as study
     from unrecur.train.config import TrainConfig as TrainConfig
@@ -90,6 +100,16 @@ _HOMES = {
     "build": "models.spec",
     "load_model": "models.spec",
     "save_model": "models.spec",
+    "parallel": "parallelism.recurrence",
+    "Auto": "solvers.auto",
+    "Chunked": "solvers.chunked",
+    "Sequential": "solvers.in_sequence",
+    "Newton": "solvers.newton",
+    "Picard": "solvers.newton",
+    "QuasiNewton": "solvers.newton",
+    "Scan": "solvers.scan",
+    "Shooting": "solvers.shooting",
+    "unroll": "solvers.unroll",
     "StudyConfig": "studies.config",
     "study": "studies.study",
     "TrainConfig": "train.config",

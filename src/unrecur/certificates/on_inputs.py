@@ -215,7 +215,7 @@ def _follow(
         below: Near = known if method == "interval" else Zonotope(known)
         for number, (cell, flaw) in enumerate(zip(cells, flaws, strict=True)):
             new = advance(cell, _first(states[number], time - j), below)
-            states[number] = _widened(new, flaw, slack)
+            states[number] = widened(new, flaw, slack)
             below = show(cell, states[number])
         top = through_head(chain.head, below)
         curve.append(_largest(top))
@@ -243,11 +243,20 @@ def _first(state: Near, windows: int) -> Near:
     return Around(state.center[:, :windows], state.apart[:, :windows])
 
 
-def _widened(state: Near, flaw: Tensor, slack: float) -> Near:
-    """Add what rounding does; turn a zonotope's radius into generators, and keep their number."""
+def widened(state: Near, flaw: Tensor, slack: float) -> Near:
+    """Add what rounding does; turn a zonotope's radius into generators, and keep their number.
+
+    Args:
+        state: The numbers.
+        flaw: What rounding adds to each.
+        slack: What it multiplies distances by.
+
+    Returns:
+        Numbers that hold the computed ones too.
+    """
     if isinstance(state, Around):
         return Around(state.center, state.apart * slack + flaw)
-    box = _widened(Around(state.box.center, state.apart), flaw, slack)
+    box = widened(Around(state.box.center, state.apart), flaw, slack)
     assert isinstance(box, Around)
     if state.generators is None:
         return Zonotope(box)

@@ -213,6 +213,7 @@ def joined(solver: str, problem: Problem, guess: Pieces, iterations: int) -> Run
         work=chunks.steps / (time * batch),
         depth=chunks.depth / time,
         burn_in=guess.burn_in,
+        length=chunks.cut.length,
         reason=guess.reason,
     )
     result = Result.FELL_BACK if guess.reason else Result.CONVERGED

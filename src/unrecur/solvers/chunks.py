@@ -16,7 +16,7 @@ FOLLOWED = 8  # pieces whose residual is followed to their end
 
 @dataclass
 class Chunks:
-    """The pieces while they are being solved: states are [N, B, S], outputs [N B, C, H].
+    """The pieces while they are being solved: states are [N, B, S].
 
     Attributes:
         problem: What is solved.
@@ -24,7 +24,7 @@ class Chunks:
         starts: The state that each piece was started from.
         stops: The state that it ended in.
         marks: Its state after each segment.
-        y: Its outputs.
+        y: Its outputs, [N, B, C, H], in memory laid out as the block [B, N C, H].
         steps: How many steps of the cell were run, in rows of one step.
         depth: How many one after the other.
         tight: The share of the tolerance a boundary may differ by.
@@ -42,12 +42,14 @@ class Chunks:
 
     def run_all(self) -> None:
         """Run all pieces from their starts."""
-        h, outputs, self.marks = self.starts.flatten(0, 1), [], []
+        h, self.marks = self.starts.flatten(0, 1), []
+        rows = (self.cut.pieces, self.cut.batch)
+        size = (self.cut.batch, self.cut.pieces, self.cut.length, self.problem.cell.hidden_size)
+        self.y = self.cut.x.new_empty(size).transpose(0, 1)
         for part in self.segments():
             y, h = advance(self.problem.cell, self.cut.x[:, part], h)
-            outputs.append(y.transpose(0, 1))
+            self.y[:, :, part] = y.unflatten(0, rows)
             self.marks.append(h)
-        self.y = torch.cat(outputs).transpose(0, 1)
         self.stops = h.view_as(self.starts)
         self._count(len(h), self.cut.length)
 
@@ -67,7 +69,7 @@ class Chunks:
 
     def gaps(self) -> Tensor:
         """Give each boundary's difference: where a piece ended less where the next started."""
-        return self.stops[:-1] - self.starts[1:]
+        return (self.stops[:-1] - self.starts[1:]).masked_fill(self._behind()[..., None], 0.0)
 
     def allowed(self, h: Tensor) -> Tensor:
         """Say by how much a state may differ: a share of the tolerance, or rounding."""
@@ -82,8 +84,7 @@ class Chunks:
     def apart(self) -> Tensor:
         """List the pieces, as rows, that did not start from where their left neighbour ended."""
         met = self.agree(self.stops[:-1], self.starts[1:])
-        piece = torch.arange(1, self.cut.pieces, device=met.device)[:, None]
-        met |= piece > self.cut.final[0]  # behind the end of its row
+        met |= self._behind()
         return (~met).flatten().nonzero()[:, 0] + self.cut.batch
 
     def before(self, rows: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class Chunks:
         self.starts.view(-1, h.shape[1])[rows] = h
         for part, mark in zip(self.segments(), self.marks, strict=True):
             y, h = advance(self.problem.cell, self.cut.x[rows, part], h)
-            self.y[rows, part] = y
+            self.y[rows // self.cut.batch, rows % self.cut.batch, part] = y
             self._count(len(rows), part.stop - part.start)
             met = self.agree(h, mark[rows])
             mark[rows] = h
@@ -122,7 +123,8 @@ class Chunks:
             return 0.0
         y, _ = advance(self.problem.cell, self.cut.x[rows], self.before(rows))
         self._count(len(rows), self.cut.length)
-        return float((y - self.y[rows]).abs().nan_to_num(nan=0.0).amax())
+        old = self.y[rows // self.cut.batch, rows % self.cut.batch]
+        return float((y - old).abs().nan_to_num(nan=0.0).amax())
 
     def run_in_sequence(self) -> None:
         """Run the pieces that disagree one after the other, from the left."""
@@ -145,7 +147,13 @@ class Chunks:
             h = self.starts.flatten(0, 1)[rows]
             last[short] = advance_to_ends(self.problem.cell, self.cut.x[rows], h, valid)
             self._count(len(rows), int(valid.max()))
-        return clean(self.cut.joined(self.y, time), self.problem.lengths), last
+        y = self.y.transpose(0, 1).flatten(1, 2)[:, :time]
+        return clean(y, self.problem.lengths), last
+
+    def _behind(self) -> Tensor:
+        """Mark the boundaries behind the end of their row, [N - 1, B]."""
+        last, _ = self.cut.final
+        return torch.arange(1, self.cut.pieces, device=last.device)[:, None] > last
 
     def _count(self, rows: int, steps: int) -> None:
         self.steps += rows * steps

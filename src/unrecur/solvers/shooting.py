@@ -63,9 +63,8 @@ class Shooting(AbstractIteration[Pieces]):
         chunks = guess.chunks
         gaps, move, moves = chunks.gaps(), torch.zeros_like(chunks.starts[0]), []
         if self.carry == "gates":
-            before = torch.cat(
-                [problem.cell.readout(chunks.starts).flatten(0, 1)[:, None], chunks.y[:, :-1]], 1
-            )
+            shown = problem.cell.readout(chunks.starts)[:, :, None]
+            before = torch.cat([shown, chunks.y[:, :, :-1]], 2).flatten(0, 1)
             passes = kept(problem.cell, chunks.cut.x, before).view_as(chunks.starts)
         else:
             passes = transfer(problem.cell, chunks.cut.x, chunks.starts.flatten(0, 1))

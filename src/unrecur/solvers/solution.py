@@ -56,6 +56,7 @@ class Stats:
         work: Steps of the cell that were computed, over those of the sequential run.
         depth: Steps that had to be computed one after the other, over those of the sequential run.
         burn_in: How many inputs each piece was given before its first; 0 where that has no meaning.
+        length: The steps of a piece; 0 where there are none.
         reason: Why it fell back or refused; empty where it converged.
     """
 
@@ -66,6 +67,7 @@ class Stats:
     work: float = 1.0
     depth: float = 1.0
     burn_in: int = 0
+    length: int = 0
     reason: str = ""
 
 

@@ -99,7 +99,7 @@ class AbstractTrajectorySolver(AbstractIteration[Trajectory]):
         if not _holds(problem, guess) or guess.carried > problem.tol / 2:
             reason = f"{name} had a residual of {guess.residual:.2g} after {iterations} iterations"
             run, work = Sequential().run(problem), 1.0 + guess.tried
-            stats = Stats("Sequential", iterations, guess.residual, 0.0, work, 1.0, 0, reason)
+            stats = Stats("Sequential", iterations, guess.residual, work=work, reason=reason)
             solution = Solution(run.solution.y, run.solution.last, Result.FELL_BACK, stats)
             return Run(solution, run.starts, run.length)
         y = clean(problem.cell.readout(guess.images), problem.lengths)

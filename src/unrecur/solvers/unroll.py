@@ -123,12 +123,15 @@ def unroll_with(
     return replace(box.run.solution, y=y, last=last)
 
 
-def check_tolerance(tol: float, dtype: torch.dtype) -> None:
+def check_tolerance(tol: float, dtype: torch.dtype) -> float:
     """Refuse a tolerance below rounding.
 
     Args:
         tol: The tolerance.
         dtype: The type of the numbers.
+
+    Returns:
+        The least tolerance that can be met.
 
     Raises:
         InputError: It is below, with the least that can be reached.
@@ -140,6 +143,7 @@ def check_tolerance(tol: float, dtype: torch.dtype) -> None:
             f"tol={tol:g} is below what {str(dtype).removeprefix('torch.')} can tell apart; "
             f"use at least {least:.1g}, or float64."
         )
+    return least
 
 
 class _Solving(nn.Module):

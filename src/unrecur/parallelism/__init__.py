@@ -1,0 +1,1 @@
+"""Recurrent layers run in parallel over time, with the answer of the sequential run."""

@@ -1,0 +1,263 @@
+"""Torch's recurrent modules, and our recurrent layer, run in parallel over time."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from unrecur import _check
+from unrecur._check import InputError
+from unrecur.cells.from_torch import cells_of
+from unrecur.core.cell import AbstractCell
+from unrecur.core.field import Field
+from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.state import State
+from unrecur.layers.recurrent import Recurrent
+from unrecur.parallelism.engine import Engine, Proof, Report, Weighted
+from unrecur.solvers.solver import AbstractSolver
+
+
+class ParallelRecurrence(nn.Module):
+    """A `torch.nn.RNN`, `LSTM` or `GRU` run in parallel over time; see `unrecur.parallel`.
+
+    Args:
+        module: The module; its weights are shared.
+        engine: What runs it.
+
+    Raises:
+        InputError: It is none of these, or an LSTM with `proj_size`.
+    """
+
+    def __init__(self, module: nn.RNNBase, engine: Engine) -> None:
+        super().__init__()
+        cells_of(module)  # raises for what it does not know
+        self.module, self._engine = module, engine
+        self.train(module.training)
+        _share_names(self)
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """What the last call did, layer by layer."""
+        return tuple(self._engine.reports)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        """Run a block, as the module does.
+
+        Args:
+            input: [B, T, D] or [T, B, D] as `batch_first` says, [T, D], or a `PackedSequence`.
+            hx: The states before it, as the module takes them; zeros if left out.
+
+        Returns:
+            The outputs, and the last states as the module gives them.
+
+        Raises:
+            InputError: The input or the states do not fit the module.
+        """
+        packed = input if isinstance(input, PackedSequence) else None
+        lengths: Any = None
+        if packed is not None:
+            x, lengths = pad_packed_sequence(packed, batch_first=True)
+        elif input.dim() == 2:
+            x = input[None]
+        else:
+            x = input if self.module.batch_first else input.transpose(0, 1)
+        batched = packed is not None or input.dim() != 2
+        _check.block(x, self.module.input_size)
+        self._check_type(x)
+        layers = self._layers()
+        states = self._read_states(hx, len(x), batched)
+        between = nn.Dropout(self.module.dropout).train(self.training)
+        y, last = self._engine.run(layers, x, states, lengths, between)
+        h_n = self._write_states(last, batched)
+        if packed is not None:
+            order = packed.sorted_indices
+            rows = torch.arange(len(y)) if order is None else order
+            data = pack_padded_sequence(y[rows], lengths[rows.cpu()], batch_first=True).data
+            return PackedSequence(data, packed.batch_sizes, order, packed.unsorted_indices), h_n
+        if not batched:
+            return y[0], h_n
+        return y if self.module.batch_first else y.transpose(0, 1), h_n
+
+    def extra_repr(self) -> str:
+        """Show the tolerance."""
+        return f"tol={self._engine.tol:g}"
+
+    def _layers(self) -> list[list[Weighted]]:
+        """Read the cells, with the module's own tensors as their weights."""
+        ends = ["", "_reverse"] if self.module.bidirectional else [""]
+        return [
+            [
+                (
+                    cell,
+                    {
+                        name: getattr(self.module, f"{name[:-1]}{layer}{end}")
+                        for name, _ in cell.named_parameters()
+                    },
+                )
+                for cell, end in zip(cells, ends, strict=True)
+            ]
+            for layer, cells in enumerate(cells_of(self.module))
+        ]
+
+    def _check_type(self, x: Tensor) -> None:
+        weight = self.module.weight_hh_l0
+        if x.dtype != weight.dtype or x.device != weight.device:
+            raise InputError(
+                f"expected an input of {weight.dtype} on {weight.device}, as the weights are, got "
+                f"{x.dtype} on {x.device}; convert it with input.to(...)."
+            )
+
+    def _read_states(self, hx: Any, batch: int, batched: bool) -> list[list[Tensor | None]]:
+        """Bring the states into the cells' order, [c, h]."""
+        module, directions = self.module, 2 if self.module.bidirectional else 1
+        if hx is None:
+            return [[None] * directions for _ in range(module.num_layers)]
+        is_pair = isinstance(module, nn.LSTM)
+        if is_pair != isinstance(hx, (tuple, list)):
+            raise InputError(
+                "expected hx as the pair (h_0, c_0)." if is_pair else "expected hx as one tensor."
+            )
+        parts = list(reversed(hx)) if is_pair else [hx]
+        shape = [module.num_layers * directions, batch, module.hidden_size]
+        for part in parts:
+            wanted = shape if batched else [shape[0], shape[2]]
+            if list(part.shape) != wanted:
+                raise InputError(f"expected states of shape {wanted}, got {list(part.shape)}.")
+        flat = torch.cat(parts, -1) if batched else torch.cat(parts, -1)[:, None]
+        return [list(pair) for pair in flat.unflatten(0, (module.num_layers, directions))]
+
+    def _write_states(self, last: list[list[Tensor]], batched: bool) -> Any:
+        """Bring the last states into the module's order."""
+        flat = torch.stack([h for layer in last for h in layer])
+        flat = flat if batched else flat[:, 0]
+        if isinstance(self.module, nn.LSTM):
+            c, h = flat.chunk(2, -1)
+            return h.contiguous(), c.contiguous()
+        return flat
+
+
+class ParallelRecurrent(AbstractSequenceModel):
+    """A `Recurrent` layer run in parallel over time; see `unrecur.parallel`.
+
+    Args:
+        layer: The layer; its weights are shared.
+        engine: What runs it.
+    """
+
+    def __init__(self, layer: Recurrent, engine: Engine) -> None:
+        super().__init__()
+        self.module, self._engine = layer, engine
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        self.train(layer.training)
+        _share_names(self)
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """What the last call did, layer by layer."""
+        return tuple(self._engine.reports)
+
+    @property
+    def receptive_field(self) -> Field:
+        """The layer's."""
+        return self.module.receptive_field
+
+    def init_state(self, batch: int) -> State:
+        """Make the layer's zero state."""
+        return self.module.init_state(batch)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        state: State | None = None,
+        lengths: Integer[Tensor, " B"] | None = None,
+    ) -> tuple[Float[Tensor, "B T E"], State]:
+        """Map a whole block; see `AbstractSequenceModel.forward`."""
+        _check.block(x, self.in_features)
+        before = [None] * len(self.module.cells) if state is None else list(state)
+        layers = [[_weighted(cell)] for cell in self.module.cells]
+        y, last = self._engine.run(layers, x, [[h] for h in before], lengths, self.module.dropout)
+        return y, tuple(h for (h,) in last)
+
+    def step(
+        self, x_t: Float[Tensor, "B D"], state: State | None = None
+    ) -> tuple[Float[Tensor, "B E"], State]:
+        """Map one step, as the layer does."""
+        return self.module.step(x_t, state)
+
+
+def _weighted(cell: AbstractCell) -> Weighted:
+    return cell, dict(cell.named_parameters())
+
+
+def parallel(
+    module: nn.RNNBase | Recurrent,
+    tol: float = 1e-5,
+    solver: AbstractSolver | None = None,
+    *,
+    proof: Proof | None = None,
+    input_box: Any = None,
+    slab: int | None = None,
+) -> ParallelRecurrence | ParallelRecurrent:
+    """Run a recurrent module in parallel over time: same call, same weights, same answer.
+
+    A block of T steps is cut into pieces that run side by side, each from the state that its last
+    inputs before it leave (a recurrence that forgets does not mind). Then every boundary is
+    compared, and pieces that do not meet are run again: the output is within `tol` of the
+    sequential run. Where no gain is to be had the module runs in sequence. `reports` says what the
+    last call did.
+
+    Args:
+        module: A `torch.nn.RNN`, `LSTM` or `GRU`, or our `Recurrent` layer. Weights and
+            `state_dict` are shared.
+        tol: The largest difference from the sequential run allowed in any output.
+        solver: How to run each layer; `Auto()`, which measures, if left out.
+        proof: "weights": the burn-in is proved to be long enough by the majorant, for all inputs
+            in `input_box`; "inputs": for each call the set of all states is carried through the
+            actual inputs, at several times the cost. Both in exact arithmetic, for calls that start
+            from zero. Where there is no proof the boundaries are compared as ever.
+        input_box: The inputs of a proof; see `certify`.
+        slab: How many pieces a backward run holds in memory at a time; None for all. Between
+            forward and backward only inputs and boundaries are kept.
+
+    Returns:
+        The drop-in.
+
+    Raises:
+        InputError: The module is of another kind, or an argument is malformed.
+
+    Example:
+        >>> import torch, unrecur
+        >>> lstm = torch.nn.LSTM(3, 16, batch_first=True)
+        >>> fast, x = unrecur.parallel(lstm), torch.randn(1, 5000, 3)
+        >>> y, (h, c) = fast(x)
+        >>> bool((y - lstm(x)[0]).abs().max() < 1e-5)
+        True
+    """
+    engine = Engine(tol, solver, proof, input_box, slab)
+    if isinstance(module, Recurrent):
+        return ParallelRecurrent(module, engine)
+    if isinstance(module, nn.RNNBase):
+        return ParallelRecurrence(module, engine)
+    raise InputError(
+        f"expected a torch.nn.RNN, LSTM, GRU or a Recurrent layer, got {type(module).__name__}; "
+        "hand in the recurrent part of the model and put the result in its place."
+    )
+
+
+def _share_names(wrapper: nn.Module) -> None:
+    """Save and load under the names of the wrapped module."""
+
+    def shorten(_: nn.Module, state_dict: dict[str, Any], prefix: str, __: Any) -> None:
+        for key in [key for key in state_dict if key.startswith(f"{prefix}module.")]:
+            state_dict[prefix + key.removeprefix(f"{prefix}module.")] = state_dict.pop(key)
+
+    def lengthen(_: nn.Module, state_dict: dict[str, Any], prefix: str, *__: Any) -> None:
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            state_dict[f"{prefix}module.{key.removeprefix(prefix)}"] = state_dict.pop(key)
+
+    wrapper.register_state_dict_post_hook(shorten)
+    wrapper.register_load_state_dict_pre_hook(lengthen)
