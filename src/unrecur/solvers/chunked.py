@@ -13,6 +13,8 @@ from unrecur.solvers.plan import LEAST_GAIN, Plan, forgetting_steps, plan
 from unrecur.solvers.solution import Problem, Result, Solution, Stats
 from unrecur.solvers.solver import AbstractIteration, Run
 
+FEWER, SMALLER = 0.7, 8.0  # a sweep leaves fewer boundaries apart, or much smaller differences
+
 
 @dataclass
 class Pieces:
@@ -24,6 +26,8 @@ class Pieces:
         apart: The pieces, as rows, that do not start where their neighbour ended.
         carried: What the differences that are left do to the outputs; None before it was looked at.
         reason: Why it was given up; empty as long as it was not.
+        counts: How many were apart after each sweep.
+        sizes: The largest difference after each sweep, in units of what is allowed.
     """
 
     chunks: Chunks
@@ -32,6 +36,7 @@ class Pieces:
     carried: float | None = None
     reason: str = ""
     counts: list[int] = field(default_factory=list)
+    sizes: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ def looked_at(guess: Pieces) -> Pieces:
     """Compare all boundaries."""
     guess.apart, guess.carried = guess.chunks.apart(), None
     guess.counts.append(len(guess.apart))
+    guess.sizes.append(guess.chunks.largest_gap())
     return guess
 
 
@@ -165,8 +171,11 @@ def settled(problem: Problem, guess: Pieces) -> bool:
                 f"tolerance is {problem.tol:g}"
             )
             return True
+    if len(guess.counts) < 2:
+        return False
     boundaries = len(chunks.starts) * chunks.cut.batch
-    if len(guess.counts) > 2 and guess.counts[-1] > max(0.7 * guess.counts[-2], boundaries / 16):
+    falls = guess.counts[-1] <= max(FEWER * guess.counts[-2], boundaries / 16)
+    if len(guess.counts) > 2 and not falls and guess.sizes[-1] > guess.sizes[-2] / SMALLER:
         guess.reason = f"{guess.counts[-1]} of {boundaries} pieces do not come to agree"
         return True
     return False

@@ -87,6 +87,11 @@ class Chunks:
         met |= self._behind()
         return (~met).flatten().nonzero()[:, 0] + self.cut.batch
 
+    def largest_gap(self) -> float:
+        """Give the largest difference at a boundary, in units of what is allowed."""
+        gaps = self.gaps().abs() / self.allowed(self.stops[:-1])
+        return float(gaps.nan_to_num(nan=0.0).amax()) if gaps.numel() else 0.0
+
     def before(self, rows: Tensor) -> Tensor:
         """Give the states in which the left neighbours of some pieces ended."""
         return self.stops.flatten(0, 1)[rows - self.cut.batch]
