@@ -13,14 +13,16 @@ RESULTS = Path(__file__).parent / "results"
 
 def run(name: str, rows: Iterable[dict[str, Any]], write: bool) -> None:
     """Print each row as it comes and, if asked to, keep them all with their environment."""
-    kept = []
-    for row in rows:
-        line = json.dumps(row)
-        print(line, flush=True)
-        kept.append(line)
-    if write:
-        lines = [json.dumps({"environment": environment()}), *kept]
-        (RESULTS / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    kept: list[str] = []
+    try:
+        for row in rows:
+            line = json.dumps(row)
+            print(line, flush=True)
+            kept.append(line)
+    finally:  # what was measured before an interruption is kept too
+        if write and kept:
+            lines = [json.dumps({"environment": environment()}), *kept]
+            (RESULTS / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
