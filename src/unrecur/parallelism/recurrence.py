@@ -10,12 +10,15 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from unrecur import _check
 from unrecur._check import InputError
 from unrecur.cells.from_torch import cells_of
+from unrecur.cells.gated import AbstractTorchCell
 from unrecur.core.cell import AbstractCell
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State
 from unrecur.layers.recurrent import Recurrent
 from unrecur.parallelism.engine import Engine, Proof, Report, Weighted
+from unrecur.solvers.auto import MOST_REMEMBERED
+from unrecur.solvers.solution import Result
 from unrecur.solvers.solver import AbstractSolver
 
 
@@ -34,13 +37,16 @@ class ParallelRecurrence(nn.Module):
         super().__init__()
         cells_of(module)  # raises for what it does not know
         self.module, self._engine = module, engine
+        self._cells: tuple[Any, list[list[AbstractTorchCell]]] = ((), [])
+        self._refused: dict[Any, tuple[Report, ...]] = {}
+        self._last: tuple[Report, ...] = ()
         self.train(module.training)
         _share_names(self)
 
     @property
     def reports(self) -> tuple[Report, ...]:
         """What the last call did, layer by layer."""
-        return tuple(self._engine.reports)
+        return self._last
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
@@ -67,10 +73,20 @@ class ParallelRecurrence(nn.Module):
         batched = packed is not None or input.dim() != 2
         _check.block(x, self.module.input_size)
         self._check_type(x)
+        key = (x.shape, x.dtype, x.device, packed is None)
+        if key in self._refused:
+            # No layer gains: nothing is as fast as the module itself.
+            self._last = self._refused[key]
+            return self.module(input, hx)
         layers = self._layers()
         states = self._read_states(hx, len(x), batched)
         between = nn.Dropout(self.module.dropout).train(self.training)
         y, last = self._engine.run(layers, x, states, lengths, between)
+        self._last = tuple(self._engine.reports)
+        if all(report.result is Result.REFUSED for report in self._last):
+            if len(self._refused) >= MOST_REMEMBERED:
+                self._refused.clear()
+            self._refused[key] = self._last
         h_n = self._write_states(last, batched)
         if packed is not None:
             order = packed.sorted_indices
@@ -99,8 +115,18 @@ class ParallelRecurrence(nn.Module):
                 )
                 for cell, end in zip(cells, ends, strict=True)
             ]
-            for layer, cells in enumerate(cells_of(self.module))
+            for layer, cells in enumerate(self._read_cells())
         ]
+
+    def _read_cells(self) -> list[list[AbstractTorchCell]]:
+        """Read the cells, again where the weights have moved."""
+        weights = (
+            getattr(self.module, name) for names in self.module._all_weights for name in names
+        )
+        key = tuple(weight.data_ptr() for weight in weights)
+        if key != self._cells[0]:
+            self._cells = (key, cells_of(self.module))
+        return self._cells[1]
 
     def _check_type(self, x: Tensor) -> None:
         weight = self.module.weight_hh_l0

@@ -1,7 +1,7 @@
 """The error of a truncated model, bounded by a certificate; the least window for an error."""
 
 import math
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,10 @@ from unrecur.certificates.rounding import rounding_of
 from unrecur.core.compose import Pointwise, in_series
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.layers.recurrent import Recurrent
+from unrecur.truncation.chunked import ChunkedWindow
 from unrecur.truncation.window import Window
 
+Form = Literal["exact", "chunked", "cheaper"]
 LONGEST = 2**20  # a window no model is unrolled over
 # Nowhere steeper than 1, and |rho(x)| <= max(|x|, 1).
 ACTIVATIONS = (nn.Identity, nn.Tanh, nn.Sigmoid, nn.ReLU, nn.LeakyReLU, nn.Softsign)
@@ -76,40 +78,57 @@ def truncate(
     k: int | None = None,
     eps: float | None = None,
     input_box: Any = None,
-) -> Window:
+    form: Form = "exact",
+) -> Window | ChunkedWindow:
     """Truncate a model to its last k inputs, or to the least k proved to err by at most eps.
 
     Args:
         model: A causal model with a step form.
         k: The length of the window. Give either this or eps.
         eps: The largest error allowed in any output; needs a model that `certify` can prove.
-        input_box: The inputs the proof holds for, with eps: a number B for |x| <= B, or a pair
-            (low, high).
+        input_box: The inputs the proof holds for: a number B for |x| <= B, or a pair (low, high).
+            Needed with eps; with k, the bound is attached where there is one.
+        form: "exact": every output from exactly k inputs, a feed-forward model (`Window`, k steps
+            of the model for each output). "chunked": from at least k, for 1 + (k - 1) / C of a step
+            (`ChunkedWindow`). "cheaper": whichever costs less; its type and `cost` say.
 
     Returns:
-        The feed-forward model.
+        The truncated model; its `bound` is what is proved of any output's error, None where
+        nothing is.
 
     Raises:
-        InputError: Not exactly one of k and eps is given, eps comes without an input box, or no
-            window is proved to reach it.
+        InputError: Not exactly one of k and eps is given, eps comes without an input box, no
+            window is proved to reach it, or the form is unknown.
 
     Example:
         >>> import torch, unrecur
         >>> model = unrecur.build("lstm", in_features=3, out_features=2, hidden=8).eval()
         >>> unrecur.project_(model, (0, 1), rate=0.8)
-        >>> unrecur.truncate(model, eps=1e-2, input_box=(0, 1)).k < 60
-        True
+        >>> short = unrecur.truncate(model, eps=1e-2, input_box=(0, 1))
+        >>> short.k < 60, short.bound <= 1e-2
+        (True, True)
     """
-    if k is not None and eps is None:
-        return Window(model, k)
-    if k is not None or eps is None:
+    _check.known_name(form, get_args(Form), "form")
+    if (k is None) == (eps is None):
         raise InputError("give either k (a window) or eps (an error), not both and not neither.")
-    if input_box is None:
+    if eps is not None and input_box is None:
         raise InputError(
             "eps needs input_box, the inputs it shall hold for: (low, high) or a number."
         )
-    certificate = certify(model, input_box)
-    return Window(model, least_window(model, certificate, eps))
+    bound: float | None = None
+    if input_box is not None:
+        certificate = certify(model, input_box)
+        if eps is not None:
+            k = least_window(model, certificate, eps)
+        assert k is not None
+        _check.positive_integer(k, "k")
+        bound = output_bound(model, certificate, k)
+        bound = bound if math.isfinite(bound) else None
+    assert k is not None
+    exact, chunked = Window(model, k, bound), ChunkedWindow(model, k, bound=bound)
+    if form == "cheaper":
+        return exact if exact.cost <= chunked.cost else chunked
+    return exact if form == "exact" else chunked
 
 
 def least_window(model: AbstractSequenceModel, certificate: Certificate, eps: float) -> int:

@@ -20,6 +20,7 @@ class Window(AbstractSequenceModel):
     Args:
         model: A causal model with a step form.
         k: The length of the window, at least 1.
+        bound: What is proved of its error; see `truncate`.
 
     Raises:
         InputError: k is no whole number of at least 1, or the model sees the future.
@@ -35,16 +36,21 @@ class Window(AbstractSequenceModel):
         True
     """
 
-    def __init__(self, model: AbstractSequenceModel, k: int) -> None:
+    def __init__(self, model: AbstractSequenceModel, k: int, bound: float | None = None) -> None:
         super().__init__()
         _check.positive_integer(k, "k")
         if not model.receptive_field.causal:
             raise _check.InputError("only a causal model can be truncated to its last k inputs.")
         self.model = model
-        self.k = k
+        self.k, self.bound = k, bound
         self.in_features = model.in_features
         self.out_features = model.out_features
         self.takes_tokens = model.takes_tokens
+
+    @property
+    def cost(self) -> float:
+        """Steps of the model for an output."""
+        return self.k
 
     @property
     def receptive_field(self) -> Field:
