@@ -10,19 +10,22 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from unrecur import _check
+from unrecur.cells.affine import AbstractAffineCell
 from unrecur.core.cell import AbstractCell
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, zero_padding
+from unrecur.solvers.scan import Scan
 from unrecur.solvers.sequential import sequential
+from unrecur.solvers.solution import Problem
 
 
 class Recurrent(AbstractSequenceModel):
     """Run a stack of cells over time; each layer reads the outputs of the one below.
 
-    A block goes through torch's fused kernel where the cell has one. The state is the tuple of
-    the cells' flat states. The `state_dict` of a `torch.nn.RNN/LSTM/GRU` with as many layers loads
-    as it is.
+    A block goes through torch's fused kernel where the cell has one, and through a scan where it is
+    affine. The state is the tuple of the cells' flat states. The `state_dict` of a
+    `torch.nn.RNN/LSTM/GRU` with as many layers loads as it is.
 
     Args:
         cells: The cells from the bottom up, at least one.
@@ -100,7 +103,10 @@ class Recurrent(AbstractSequenceModel):
 
 
 def _run(cell: AbstractCell, x: Tensor, h: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Run one cell over a block: by the fused kernel if there is one, else step by step."""
+    """Run one cell over a block: by a scan, the fused kernel, or step by step."""
+    if isinstance(cell, AbstractAffineCell):
+        scan = Scan().run(Problem(cell, zero_padding(x, lengths), h, lengths=lengths)).solution
+        return scan.y, scan.last
     result = cell.fused(x, h) if lengths is None else _run_packed(cell, x, h, lengths)
     if result is None:
         states = sequential(cell, zero_padding(x, lengths), h, lengths)

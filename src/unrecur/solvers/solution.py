@@ -38,7 +38,7 @@ class Problem:
     cell: AbstractCell
     x: Float[Tensor, "B T D"]
     h: Float[Tensor, "B S"]
-    tol: float
+    tol: float = 1e-5
     lengths: Integer[Tensor, " B"] | None = None
 
 
