@@ -19,7 +19,7 @@ from unrecur.certificates.rounding import ASSUMPTION
 
 RULES = (sup_norm, perron, multi_step, spectral_norm, quadratic)
 # The most states on which a rule of this cost is tried where a cheaper one proves already.
-COSTLY = {multi_step: 512, spectral_norm: 512, quadratic: 16}
+COSTLY = {multi_step: 512, spectral_norm: 512, quadratic: 128}
 
 
 @torch.no_grad()
