@@ -13,6 +13,7 @@ cost: seconds of `certify`, by units.
 import contextlib
 import copy
 import itertools
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from typing import Any
 
 import rows
 import torch
+from matplotlib import pyplot
 from stable_training import HIDDEN, PROBLEMS, Setting, certified_window, recurrence
 from stable_training import trained as train_in_class
 
@@ -57,6 +59,8 @@ def main() -> None:
     names = [args.only] if args.only else list(parts)
     for name in names:
         rows.run(f"certificates_{name}", parts[name](), args.write)
+        if name == "cost" and args.write:
+            picture()
 
 
 def trained(cell: str, hidden: int, rate: float | None) -> unrecur.Serial:
@@ -265,6 +269,23 @@ def cost() -> Iterator[dict[str, Any]]:
                     math.log(after / before) / math.log(large / small), 2
                 )
         yield row
+
+
+def picture() -> None:
+    """Draw the seconds of one layer against its units, from the rows that were kept."""
+    lines = (rows.RESULTS / "certificates_cost.jsonl").read_text().splitlines()
+    kept = [row for row in map(json.loads, lines) if row.get("layers") == 1]
+    units, seconds = [row["hidden"] for row in kept], [row["seconds"] for row in kept]
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    axes.loglog(units, seconds, "o-", label="certify, one LSTM layer")
+    guide = [seconds[-1] * (count / units[-1]) ** 2 for count in units]
+    axes.loglog(units, guide, "--", color="gray", label="units squared")
+    axes.set(xlabel="units", ylabel="seconds", title="What a certificate costs", xticks=units)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(rows.RESULTS / "certificates_cost.svg")
 
 
 @torch.no_grad()
