@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from unrecur import _check
 from unrecur.cells.affine import AbstractAffineCell
@@ -15,8 +14,8 @@ from unrecur.core.cell import AbstractCell
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, zero_padding
+from unrecur.solvers.in_sequence import Sequential
 from unrecur.solvers.scan import Scan
-from unrecur.solvers.sequential import sequential
 from unrecur.solvers.solution import Problem
 
 
@@ -103,31 +102,10 @@ class Recurrent(AbstractSequenceModel):
 
 
 def _run(cell: AbstractCell, x: Tensor, h: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Run one cell over a block: by a scan, the fused kernel, or step by step."""
-    if isinstance(cell, AbstractAffineCell):
-        scan = Scan().run(Problem(cell, zero_padding(x, lengths), h, lengths=lengths)).solution
-        return scan.y, scan.last
-    result = cell.fused(x, h) if lengths is None else _run_packed(cell, x, h, lengths)
-    if result is None:
-        states = sequential(cell, zero_padding(x, lengths), h, lengths)
-        return cell.readout(states), states[:, -1]
-    return result
-
-
-def _run_packed(
-    cell: AbstractCell, x: Tensor, h: Tensor, lengths: Tensor
-) -> tuple[Tensor, Tensor] | None:
-    """Run the fused kernel over rows of different lengths, so that each ends at its own end."""
-    packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-    result = cell.fused(packed.data, h[packed.sorted_indices], packed.batch_sizes)
-    if result is None:
-        return None
-    data, last = result
-    outputs = PackedSequence(
-        data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
-    )
-    y, _ = pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])
-    return y, last[packed.unsorted_indices]
+    """Run one cell over a block: by a scan where it is affine, else in sequence."""
+    solver = Scan() if isinstance(cell, AbstractAffineCell) else Sequential()
+    solution = solver.run(Problem(cell, zero_padding(x, lengths), h, lengths=lengths)).solution
+    return solution.y, solution.last
 
 
 def _rename_torch_layers(

@@ -14,7 +14,7 @@ from unrecur.certificates.chain import NoRuleError
 from unrecur.certificates.inputs import read_inputs
 from unrecur.core.cell import AbstractCell
 from unrecur.core.state import valid_steps
-from unrecur.parallelism.proof import CellProof, follow, prove
+from unrecur.parallelism.proof import CellProof, follow, prove, within
 from unrecur.solvers.auto import Auto
 from unrecur.solvers.chunked import Chunked
 from unrecur.solvers.solution import Result, Stats
@@ -23,6 +23,7 @@ from unrecur.solvers.unroll import check_tolerance, unroll_with
 
 Proof = Literal["weights", "inputs"]
 Weighted = tuple[AbstractCell, dict[str, Tensor]]
+Proofs = list[list[CellProof | str]]
 BELOW = 4  # the tolerance of a layer is so many times that of the layer below
 HALF = (torch.float16, torch.bfloat16)
 
@@ -36,8 +37,9 @@ class Report:
         reverse: Whether it runs from the end.
         result: How it ended.
         stats: What it took.
-        evidence: `PROVED` or `PROVED_ON_INPUT` if the error is bounded in exact arithmetic;
-            `MEASURED` if boundaries were compared.
+        evidence: `PROVED` or `PROVED_ON_INPUT` if the error is bounded in exact arithmetic, which
+            is said only of inputs in the input box and runs from zero; `MEASURED` if boundaries
+            were compared.
         bound: The bound on each output where it is proved, else None.
     """
 
@@ -47,6 +49,19 @@ class Report:
     stats: Stats
     evidence: Evidence = Evidence.MEASURED
     bound: float | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One cell to be run over a block."""
+
+    layer: int
+    direction: int
+    cell: AbstractCell
+    weights: dict[str, Tensor]
+    x: Tensor
+    h: Tensor | None
+    lengths: Tensor | None
 
 
 class Engine:
@@ -74,6 +89,10 @@ class Engine:
         _check.positive(tol, "tol")
         if slab is not None:
             _check.positive_integer(slab, "slab")
+        if not (solver is None or isinstance(solver, AbstractSolver)):
+            raise InputError(
+                f"solver must be one like Chunked() or Auto(), got {solver!r}; make it with ()."
+            )
         if proof is not None:
             _check.known_name(proof, get_args(Proof), "proof")
             if input_box is None:
@@ -83,8 +102,11 @@ class Engine:
         self.tol, self.solver, self.proof, self.slab = tol, solver, proof, slab
         self.input_box = input_box
         self.solvers: dict[tuple[int, int], AbstractSolver] = {}
-        self.reports: list[Report] = []
-        self._proofs: tuple[Any, list[list[CellProof | str]]] = ((), [])
+        self._proofs: tuple[list[Tensor], Proofs] = ([], [])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be found again."""
+        return {**self.__dict__, "solvers": {}, "_proofs": ([], [])}
 
     def run(
         self,
@@ -93,7 +115,7 @@ class Engine:
         states: list[list[Tensor | None]],
         lengths: Tensor | None,
         between: nn.Dropout,
-    ) -> tuple[Tensor, list[list[Tensor]]]:
+    ) -> tuple[Tensor, list[list[Tensor]], tuple[Report, ...]]:
         """Run all layers.
 
         Args:
@@ -104,32 +126,28 @@ class Engine:
             between: What outputs go through between two layers.
 
         Returns:
-            The outputs of the top layer and the last states.
+            The outputs of the top layer, the last states, and what was done.
         """
         dtype = x.dtype
         if dtype in HALF:
             x, layers = x.float(), [[_single(one) for one in layer] for layer in layers]
+            states = [[None if h is None else h.float() for h in layer] for layer in states]
         tolerances = self._tolerances(len(layers), x.dtype)
         proofs = self._proved(layers, tolerances) if self.proof else None
-        self.reports, last = [], []
+        reports: list[Report] = []
+        last = []
         off = torch.zeros(x.shape[2], dtype=torch.float64)
+        if self.proof and not within(read_inputs(self.input_box, x.shape[2]), x, lengths):
+            off = torch.full_like(off, float("inf"))  # nothing is proved of such inputs
         for number, layer in enumerate(layers):
             outputs, after, offs = [], [], []
             for direction, (cell, weights) in enumerate(layer):
                 proof = proofs[number][direction] if proofs else None
                 before = states[number][direction]
                 given = x if direction == 0 else reverse(x, lengths)
-                y, h, bound = self._run_cell(
-                    (number, direction),
-                    cell,
-                    weights,
-                    given,
-                    before,
-                    lengths,
-                    tolerances[number],
-                    proof,
-                    off,
-                )
+                job = _Job(number, direction, cell, weights, given, before, lengths)
+                y, h, bound, report = self._run_cell(job, tolerances[number], proof, off)
+                reports.append(report)
                 outputs.append(y if direction == 0 else reverse(y, lengths))
                 after.append(h.to(dtype))
                 offs.append(bound)
@@ -137,10 +155,11 @@ class Engine:
             last.append(after)
             if number + 1 < len(layers):
                 x = between(x)
-                # Dropout scales what it keeps.
-                scale = 1 - between.p if between.training else 1.0
-                off = torch.cat(offs) / scale
-        return x.to(dtype), last
+                # What dropout makes of the inputs is in no box.
+                dropped = between.training and between.p > 0
+                off = torch.cat(offs)
+                off = torch.full_like(off, float("inf")) if dropped else off
+        return x.to(dtype), last, tuple(reports)
 
     def _tolerances(self, count: int, dtype: torch.dtype) -> list[float]:
         """Give each layer its tolerance: less for those that others build on."""
@@ -149,60 +168,49 @@ class Engine:
         return [max(least, self.tol / BELOW ** (count - 1 - n)) for n in range(count)]
 
     def _run_cell(
-        self,
-        place: tuple[int, int],
-        cell: AbstractCell,
-        weights: dict[str, Tensor],
-        x: Tensor,
-        h: Tensor | None,
-        lengths: Tensor | None,
-        tol: float,
-        proof: "CellProof | str | None",
-        off: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, job: "_Job", tol: float, proof: CellProof | str | None, off: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Report]:
         """Run one cell; give its outputs, last states, and what is proved of the outputs."""
-        solver = self.solver or self.solvers.setdefault(place, Auto())
-        unknown = torch.full((cell.hidden_size,), float("inf"), dtype=torch.float64)
+        cell, x, h, lengths = job.cell, job.x, job.h, job.lengths
+        solver = self.solver or self.solvers.setdefault((job.layer, job.direction), Auto())
         if isinstance(proof, CellProof) and proof.burn_in is not None:
             solver = Chunked(proof.burn_in)
         solution = unroll_with(
-            cell, weights, x, h, solver, tol=tol, lengths=lengths, slab=self.slab
+            cell, job.weights, x, h, solver, tol=tol, lengths=lengths, slab=self.slab
         )
-        stats, bound, evidence = solution.stats, unknown, Evidence.MEASURED
+        stats, evidence = solution.stats, Evidence.MEASURED
+        bound = unknown = torch.full((cell.hidden_size,), float("inf"), dtype=torch.float64)
         if isinstance(proof, CellProof) and stats.solver == "Chunked" and not _started(h):
             if proof.burn_in is not None and bool((off <= proof.off).all()):
                 bound, evidence = proof.error, Evidence.PROVED
-            elif solution.result is Result.CONVERGED and stats.iterations == 0:
+            elif solution.result is Result.CONVERGED and not stats.iterations and _finite(off):
                 bound = follow(proof, x.detach(), stats.length, stats.burn_in, off, lengths)
                 evidence = Evidence.PROVED_ON_INPUT
         elif self.proof and stats.solver == "Sequential" and not bool(off.any()):
             bound, evidence = torch.zeros_like(unknown), Evidence.PROVED
-        largest = float(bound.max())
-        if largest > tol:
-            evidence, bound = Evidence.MEASURED, unknown
-        layer, direction = place
-        known = largest if largest <= tol else None
-        report = Report(layer, direction == 1, solution.result, stats, evidence, known)
-        self.reports.append(report)
-        return solution.y, solution.last, bound
+        largest: float | None = float(bound.max())
+        if largest is None or not largest <= tol:
+            bound, evidence, largest = unknown, Evidence.MEASURED, None
+        reverse_too = job.direction == 1
+        report = Report(job.layer, reverse_too, solution.result, stats, evidence, largest)
+        return solution.y, solution.last, bound, report
 
-    def _proved(
-        self, layers: list[list[Weighted]], tolerances: list[float]
-    ) -> list[list["CellProof | str"]]:
+    def _proved(self, layers: list[list[Weighted]], tolerances: list[float]) -> Proofs:
         """Prove each layer for the outputs of the one below; again when a weight has changed."""
         tensors = [weight for layer in layers for _, named in layer for weight in named.values()]
-        key = tuple((weight.data_ptr(), weight._version) for weight in tensors)
-        if key != self._proofs[0]:
-            self._proofs = (key, self._prove(layers, tolerances))
-        return self._proofs[1]
+        kept, proofs = self._proofs
+        # By value: weights that are clipped through `.data` change without a trace.
+        same = len(kept) == len(tensors) and all(map(torch.equal, kept, tensors))
+        if not same:
+            proofs = self._prove(layers, tolerances)
+            self._proofs = [tensor.detach().clone() for tensor in tensors], proofs
+        return proofs
 
     @torch.no_grad()
-    def _prove(
-        self, layers: list[list[Weighted]], tolerances: list[float]
-    ) -> list[list["CellProof | str"]]:
+    def _prove(self, layers: list[list[Weighted]], tolerances: list[float]) -> Proofs:
         features = layers[0][0][0].input_size
         low, high = read_inputs(self.input_box, features).ends
-        found: list[list[CellProof | str]] = []
+        found: Proofs = []
         off = torch.zeros(features, dtype=torch.float64)
         for layer, tol in zip(layers, tolerances, strict=True):
             proofs: list[CellProof | str] = []
@@ -232,6 +240,10 @@ class Engine:
 def _started(h: Tensor | None) -> bool:
     """Say whether a run starts from another state than zero."""
     return h is not None and bool(h.any())
+
+
+def _finite(off: Tensor) -> bool:
+    return bool(off.isfinite().all())
 
 
 def reverse(x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -10,15 +10,18 @@ from torch import Tensor
 
 from unrecur.certificates.around import Around
 from unrecur.certificates.expressions import advance, show
+from unrecur.certificates.inputs import Box, InputSet
 from unrecur.certificates.norms import Layer
 from unrecur.certificates.on_inputs import widened
 from unrecur.certificates.pairs import SLACK
 from unrecur.certificates.reach import Reach
 from unrecur.core.cell import AbstractCell
+from unrecur.core.state import valid_steps
 from unrecur.solvers.cut import cut
 
 LONGEST = 4096  # inputs of a burn-in
 LOOK = 8
+MOST = 2**24  # numbers that are compared at a time
 ROOM = 1.01
 
 
@@ -91,16 +94,27 @@ def follow(
         of the run from zero, [H].
     """
     reach = proof.layer.reach
-    pieces = cut(x.double(), length, lengths)
+    x, lengths = x.double().cpu(), None if lengths is None else lengths.cpu()
+    pieces = cut(x, length, lengths)
     batch = pieces.batch
-    rows = torch.cat([pieces.x[:-batch, length - burn_in :], pieces.x[batch:]], 1)
     radius = torch.maximum(reach.high, -reach.low) * SLACK
-    state = Around(rows.new_zeros(len(rows), len(radius)), radius.expand(len(rows), -1))
+    rows = torch.cat([pieces.x[:-batch, length - burn_in :], pieces.x[batch:]], 1)
+    worst = _carried(proof, rows, radius, burn_in, off)
+    if bool(off.any()):  # the first piece starts from a known state, but reads what is off
+        first = _carried(proof, pieces.x[:batch], torch.zeros_like(radius), 0, off)
+        worst = torch.maximum(worst, first)
+    return worst
+
+
+def _carried(proof: CellProof, x: Tensor, radius: Tensor, burn_in: int, off: Tensor) -> Tensor:
+    """Carry the states around zero through some rows; give the largest distances of outputs."""
+    reach = proof.layer.reach
+    state = Around(x.new_zeros(len(x), len(radius)), radius.expand(len(x), -1))
     flaw = 2 * proof.layer.flaw
     slack = 1 + 16 * reach.terms * torch.finfo(torch.float64).eps
-    known = off.expand(len(rows), -1) if bool(off.any()) else None
+    known = off.expand(len(x), -1) if bool(off.any()) else None
     worst = torch.zeros(reach.cell.hidden_size, dtype=torch.float64)
-    for step, x_t in enumerate(rows.unbind(1)):
+    for step, x_t in enumerate(x.unbind(1)):
         moved = widened(advance(reach.cell, state, Around(x_t, known)), flaw, slack)
         assert isinstance(moved, Around)
         state = moved
@@ -108,3 +122,25 @@ def follow(
             shown = show(reach.cell, state).apart.amax(0)
             worst = torch.maximum(worst, shown.nan_to_num(nan=float("inf")))
     return worst
+
+
+def within(inputs: InputSet, x: Tensor, lengths: Tensor | None) -> bool:
+    """Say whether all valid inputs of a block lie in the set that a proof holds for.
+
+    Args:
+        inputs: The set.
+        x: The block, [B, T, D].
+        lengths: How many steps of each row are valid; None when all are.
+
+    Returns:
+        Whether they do.
+    """
+    x = x.detach().double().cpu()
+    rows = x.flatten(0, 1) if lengths is None else x[valid_steps(lengths.cpu(), x.shape[1])]
+    if isinstance(inputs, Box):
+        return bool(((rows >= inputs.low) & (rows <= inputs.high)).all())
+    table = inputs.vectors
+    return all(
+        bool((some[:, None] == table).all(-1).any(-1).all())
+        for some in rows.split(max(1, MOST // table.numel()))
+    )

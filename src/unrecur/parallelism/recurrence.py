@@ -11,7 +11,6 @@ from unrecur import _check
 from unrecur._check import InputError
 from unrecur.cells.from_torch import cells_of
 from unrecur.cells.gated import AbstractTorchCell
-from unrecur.core.cell import AbstractCell
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State
@@ -20,6 +19,8 @@ from unrecur.parallelism.engine import Engine, Proof, Report, Weighted
 from unrecur.solvers.auto import MOST_REMEMBERED
 from unrecur.solvers.solution import Result
 from unrecur.solvers.solver import AbstractSolver
+
+TRIED_AGAIN = 256  # calls after which what was refused is tried again
 
 
 class ParallelRecurrence(nn.Module):
@@ -37,11 +38,26 @@ class ParallelRecurrence(nn.Module):
         super().__init__()
         cells_of(module)  # raises for what it does not know
         self.module, self._engine = module, engine
-        self._cells: tuple[Any, list[list[AbstractTorchCell]]] = ((), [])
+        self._cells: tuple[list[Tensor], list[list[AbstractTorchCell]]] = ([], [])
         self._refused: dict[Any, tuple[Report, ...]] = {}
+        self._refusals = 0
+        self._places: list[int] = []
         self._last: tuple[Report, ...] = ()
         self.train(module.training)
         _share_names(self)
+
+    def __getattr__(self, name: str) -> Any:
+        """Give what the module has: its sizes, its weights, `flatten_parameters`."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "module":
+                raise
+            return getattr(self.module, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be found again."""
+        return {**self.__dict__, "_cells": ([], []), "_refused": {}, "_last": ()}
 
     @property
     def reports(self) -> tuple[Report, ...]:
@@ -62,27 +78,38 @@ class ParallelRecurrence(nn.Module):
         Raises:
             InputError: The input or the states do not fit the module.
         """
+        if self.module._forward_pre_hooks:
+            raise InputError(
+                "the module has hooks that change its weights before each call (as prune and the "
+                "old weight_norm add); use torch.nn.utils.parametrizations, or prune.remove."
+            )
         packed = input if isinstance(input, PackedSequence) else None
         lengths: Any = None
         if packed is not None:
             x, lengths = pad_packed_sequence(packed, batch_first=True)
+        elif not isinstance(input, Tensor) or input.dim() not in {2, 3}:
+            got = list(input.shape) if isinstance(input, Tensor) else type(input).__name__
+            raise InputError(
+                f"expected a tensor of 2 or 3 dimensions or a PackedSequence, got {got}."
+            )
         elif input.dim() == 2:
             x = input[None]
         else:
             x = input if self.module.batch_first else input.transpose(0, 1)
         batched = packed is not None or input.dim() != 2
         _check.block(x, self.module.input_size)
-        self._check_type(x)
+        x = self._check_type(x)
+        states = self._read_states(hx, len(x), batched)
         key = (x.shape, x.dtype, x.device, packed is None)
         if key in self._refused:
-            # No layer gains: nothing is as fast as the module itself.
-            self._last = self._refused[key]
+            # No layer gains: nothing is as fast as the module itself. Weights change, though.
+            self._last, self._refusals = self._refused[key], self._refusals + 1
+            if self._refusals % TRIED_AGAIN == 0:
+                self._refused.clear()
+                self._engine.solvers.clear()
             return self.module(input, hx)
-        layers = self._layers()
-        states = self._read_states(hx, len(x), batched)
-        between = nn.Dropout(self.module.dropout).train(self.training)
-        y, last = self._engine.run(layers, x, states, lengths, between)
-        self._last = tuple(self._engine.reports)
+        between = nn.Dropout(self.module.dropout).train(self.module.training)
+        y, last, self._last = self._engine.run(self._layers(), x, states, lengths, between)
         if all(report.result is Result.REFUSED for report in self._last):
             if len(self._refused) >= MOST_REMEMBERED:
                 self._refused.clear()
@@ -104,37 +131,41 @@ class ParallelRecurrence(nn.Module):
     def _layers(self) -> list[list[Weighted]]:
         """Read the cells, with the module's own tensors as their weights."""
         ends = ["", "_reverse"] if self.module.bidirectional else [""]
-        return [
+        named = [
             [
-                (
-                    cell,
-                    {
-                        name: getattr(self.module, f"{name[:-1]}{layer}{end}")
-                        for name, _ in cell.named_parameters()
-                    },
-                )
-                for cell, end in zip(cells, ends, strict=True)
+                {name: getattr(self.module, f"{name[:-1]}{layer}{end}") for name in self._names()}
+                for end in ends
             ]
-            for layer, cells in enumerate(self._read_cells())
+            for layer in range(self.module.num_layers)
         ]
-
-    def _read_cells(self) -> list[list[AbstractTorchCell]]:
-        """Read the cells, again where the weights have moved."""
-        weights = (
-            getattr(self.module, name) for names in self.module._all_weights for name in names
+        tensors = [tensor for layer in named for one in layer for tensor in one.values()]
+        kept, cells = self._cells
+        # The cells share the numbers of the tensors that they were read from, and of no others.
+        same = len(kept) == len(tensors) and all(
+            old is new and isinstance(new, nn.Parameter)
+            for old, new in zip(kept, tensors, strict=True)
         )
-        key = tuple(weight.data_ptr() for weight in weights)
-        if key != self._cells[0]:
-            self._cells = (key, cells_of(self.module))
-        return self._cells[1]
+        places = [tensor.data_ptr() for tensor in tensors]
+        if not same or places != self._places:
+            cells = cells_of(self.module)
+            self._cells, self._places = (tensors, cells), places
+        return [list(zip(*pair, strict=True)) for pair in zip(cells, named, strict=True)]
 
-    def _check_type(self, x: Tensor) -> None:
-        weight = self.module.weight_hh_l0
+    def _names(self) -> list[str]:
+        bias = ["bias_ih_l0", "bias_hh_l0"] if self.module.bias else []
+        return ["weight_ih_l0", "weight_hh_l0", *bias]
+
+    def _check_type(self, x: Tensor) -> Tensor:
+        """Check the type and place of the input; under autocast it takes the weights' type."""
+        weight: Tensor = self.module.weight_hh_l0  # type: ignore[assignment]
+        if torch.is_autocast_enabled(x.device.type) and x.is_floating_point():
+            x = x.to(weight.dtype)
         if x.dtype != weight.dtype or x.device != weight.device:
             raise InputError(
                 f"expected an input of {weight.dtype} on {weight.device}, as the weights are, got "
                 f"{x.dtype} on {x.device}; convert it with input.to(...)."
             )
+        return x
 
     def _read_states(self, hx: Any, batch: int, batched: bool) -> list[list[Tensor | None]]:
         """Bring the states into the cells' order, [c, h]."""
@@ -146,12 +177,19 @@ class ParallelRecurrence(nn.Module):
             raise InputError(
                 "expected hx as the pair (h_0, c_0)." if is_pair else "expected hx as one tensor."
             )
+        if is_pair and len(hx) != 2:
+            raise InputError(f"expected hx as the pair (h_0, c_0), got {len(hx)} tensors.")
         parts = list(reversed(hx)) if is_pair else [hx]
         shape = [module.num_layers * directions, batch, module.hidden_size]
         for part in parts:
             wanted = shape if batched else [shape[0], shape[2]]
             if list(part.shape) != wanted:
                 raise InputError(f"expected states of shape {wanted}, got {list(part.shape)}.")
+            if part.dtype != module.weight_hh_l0.dtype:
+                raise InputError(
+                    f"expected states of {module.weight_hh_l0.dtype}, as the weights are, got "
+                    f"{part.dtype}; convert them with .to(...)."
+                )
         flat = torch.cat(parts, -1) if batched else torch.cat(parts, -1)[:, None]
         return [list(pair) for pair in flat.unflatten(0, (module.num_layers, directions))]
 
@@ -177,13 +215,14 @@ class ParallelRecurrent(AbstractSequenceModel):
         super().__init__()
         self.module, self._engine = layer, engine
         self.in_features, self.out_features = layer.in_features, layer.out_features
+        self._last: tuple[Report, ...] = ()
         self.train(layer.training)
         _share_names(self)
 
     @property
     def reports(self) -> tuple[Report, ...]:
         """What the last call did, layer by layer."""
-        return tuple(self._engine.reports)
+        return self._last
 
     @property
     def receptive_field(self) -> Field:
@@ -203,9 +242,13 @@ class ParallelRecurrent(AbstractSequenceModel):
     ) -> tuple[Float[Tensor, "B T E"], State]:
         """Map a whole block; see `AbstractSequenceModel.forward`."""
         _check.block(x, self.in_features)
-        before = [None] * len(self.module.cells) if state is None else list(state)
-        layers = [[_weighted(cell)] for cell in self.module.cells]
-        y, last = self._engine.run(layers, x, [[h] for h in before], lengths, self.module.dropout)
+        cells = self.module.cells
+        before = [None] * len(cells) if state is None else list(state)
+        if len(before) != len(cells):
+            raise InputError(f"expected {len(cells)} states, one a layer, got {len(before)}.")
+        layers: list[list[Weighted]] = [[(cell, dict(cell.named_parameters()))] for cell in cells]
+        states = [[h] for h in before]
+        y, last, self._last = self._engine.run(layers, x, states, lengths, self.module.dropout)
         return y, tuple(h for (h,) in last)
 
     def step(
@@ -213,10 +256,6 @@ class ParallelRecurrent(AbstractSequenceModel):
     ) -> tuple[Float[Tensor, "B E"], State]:
         """Map one step, as the layer does."""
         return self.module.step(x_t, state)
-
-
-def _weighted(cell: AbstractCell) -> Weighted:
-    return cell, dict(cell.named_parameters())
 
 
 def parallel(
@@ -238,7 +277,7 @@ def parallel(
 
     Args:
         module: A `torch.nn.RNN`, `LSTM` or `GRU`, or our `Recurrent` layer. Weights and
-            `state_dict` are shared.
+            `state_dict` are shared, not the hooks of a call.
         tol: The largest difference from the sequential run allowed in any output.
         solver: How to run each layer; `Auto()`, which measures, if left out.
         proof: "weights": the burn-in is proved to be long enough by the majorant, for all inputs
@@ -276,14 +315,15 @@ def parallel(
 
 def _share_names(wrapper: nn.Module) -> None:
     """Save and load under the names of the wrapped module."""
+    wrapper.register_state_dict_post_hook(_shorten)
+    wrapper.register_load_state_dict_pre_hook(_lengthen)
 
-    def shorten(_: nn.Module, state_dict: dict[str, Any], prefix: str, __: Any) -> None:
-        for key in [key for key in state_dict if key.startswith(f"{prefix}module.")]:
-            state_dict[prefix + key.removeprefix(f"{prefix}module.")] = state_dict.pop(key)
 
-    def lengthen(_: nn.Module, state_dict: dict[str, Any], prefix: str, *__: Any) -> None:
-        for key in [key for key in state_dict if key.startswith(prefix)]:
-            state_dict[f"{prefix}module.{key.removeprefix(prefix)}"] = state_dict.pop(key)
+def _shorten(_: nn.Module, state_dict: dict[str, Any], prefix: str, __: Any) -> None:
+    for key in [key for key in state_dict if key.startswith(f"{prefix}module.")]:
+        state_dict[prefix + key.removeprefix(f"{prefix}module.")] = state_dict.pop(key)
 
-    wrapper.register_state_dict_post_hook(shorten)
-    wrapper.register_load_state_dict_pre_hook(lengthen)
+
+def _lengthen(_: nn.Module, state_dict: dict[str, Any], prefix: str, *__: Any) -> None:
+    for key in [key for key in state_dict if key.startswith(prefix)]:
+        state_dict[f"{prefix}module.{key.removeprefix(prefix)}"] = state_dict.pop(key)

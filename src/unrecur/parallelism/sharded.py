@@ -13,14 +13,12 @@ from unrecur import _check
 from unrecur._check import InputError
 from unrecur.core.cell import AbstractCell
 from unrecur.solvers.adjoint import Incoming, Weights, gradients
+from unrecur.solvers.agreement import PART_OF_TOLERANCE, ROUNDINGS, agree
 from unrecur.solvers.auto import Auto
 from unrecur.solvers.cut import advance
 from unrecur.solvers.solution import Problem, Result, Solution
 from unrecur.solvers.solver import AbstractSolver, Run
 from unrecur.solvers.unroll import check_tolerance
-
-PART_OF_TOLERANCE = 64  # of the tolerance, what a boundary between two processes may leave
-ROUNDINGS = 8
 
 
 def unroll_sharded(
@@ -54,8 +52,8 @@ def unroll_sharded(
         often parts were run again.
 
     Raises:
-        InputError: An argument is malformed, a part is shorter than the burn-in, or
-            `torch.distributed` is not running.
+        InputError: An argument is malformed, the part of some process is shorter than the
+            burn-in, or `torch.distributed` is not running.
     """
     if not dist.is_initialized():
         raise InputError(
@@ -64,18 +62,20 @@ def unroll_sharded(
     _check.block(x, cell.input_size)
     _check.positive_integer(burn_in, "burn_in")
     check_tolerance(tol, x.dtype)
-    if x.shape[1] < burn_in:
-        raise InputError(
-            f"each part must hold at least burn_in={burn_in} inputs, got {x.shape[1]}; use fewer "
-            "processes or a shorter burn-in."
-        )
-    ring = _Line(group.get_group() if hasattr(group, "get_group") else group)
+    line = _Line(group.get_group() if hasattr(group, "get_group") else group)
     h = cell.init_state(len(x)) if h is None else h
+    # All together, as the others would wait for ever for one that has stopped.
+    if line.any(x.shape[1] < burn_in or h.shape != (len(x), cell.state_size), x):
+        raise InputError(
+            f"each part must hold at least burn_in={burn_in} inputs, and h must be "
+            f"[B, {cell.state_size}]; here the part has {x.shape[1]} and h is {list(h.shape)}."
+        )
     named = dict(cell.named_parameters())
-    task = _Task(cell, list(named), ring, burn_in, tol, solver or Auto())
+    task = _Task(cell, list(named), line, burn_in, tol, solver or Auto())
     y, last = _Sharded.apply(task, x, h, *named.values())  # type: ignore[no-untyped-call]
-    assert task.solution is not None
-    return replace(task.solution, y=y, last=last)
+    solution, task.solution = task.solution, None  # autograd keeps the task
+    assert solution is not None
+    return replace(solution, y=y, last=last)
 
 
 class _Line:
@@ -126,12 +126,6 @@ class _Task:
     solution: Solution | None = None
 
 
-def _apart(one: Tensor, other: Tensor, allowed: float) -> bool:
-    rounding = ROUNDINGS * torch.finfo(one.dtype).eps * one.abs().clamp(min=1)
-    same = (one == other) | (one.isnan() & other.isnan())
-    return not bool((same | ((one - other).abs() <= rounding.clamp(min=allowed))).all())
-
-
 def _run(task: _Task, x: Tensor, h: Tensor) -> Run:
     """Run all parts until they agree."""
     line = task.line
@@ -139,10 +133,10 @@ def _run(task: _Task, x: Tensor, h: Tensor) -> Run:
     if before is not None:
         h = advance(task.cell, before, task.cell.init_state(len(x)))[1]
     run = task.solver.run(Problem(task.cell, x, h, task.tol))
-    count = 0
+    count, share = 0, task.tol / PART_OF_TOLERANCE / line.size
     while True:
         left = line.shift(run.solution.last, 1)
-        mine = left is not None and _apart(left, h, task.tol / PART_OF_TOLERANCE)
+        mine = left is not None and not bool(agree(left, h, share).all())
         if not line.any(mine, x):
             break
         if mine:
@@ -151,7 +145,8 @@ def _run(task: _Task, x: Tensor, h: Tensor) -> Run:
             run = task.solver.run(Problem(task.cell, x, h, task.tol))
         count += 1
     stats = replace(run.solution.stats, iterations=count, burn_in=task.burn_in)
-    result = Result.CONVERGED if count < line.size - 1 or not count else Result.FELL_BACK
+    in_sequence = count and count == line.size - 1
+    result = Result.FELL_BACK if in_sequence else run.solution.result
     return replace(run, solution=replace(run.solution, stats=stats, result=result))
 
 
@@ -165,7 +160,8 @@ class _Sharded(torch.autograd.Function):
         ctx.task, ctx.length = task, run.length
         ctx.save_for_backward(x, run.starts, *weights)
         ctx.set_materialize_grads(True)
-        return run.solution.y, run.solution.last
+        y = run.solution.y
+        return y.clone(), run.solution.last.clone()
 
     @staticmethod
     @once_differentiable

@@ -7,19 +7,20 @@ until the pieces agree. Between forward and backward only the state at the start
 kept; what a piece needs is computed again.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from unrecur.core.cell import AbstractCell
-from unrecur.solvers.cut import Cut, advance, advance_to_ends, cut
+from unrecur.solvers.agreement import PART_OF_TOLERANCE, ROUNDINGS
+from unrecur.solvers.cut import Cut, advance, cut
 
 SWEEPS = 6  # of corrections; what does not agree after them is run in sequence
-EXACT = 2.0**-7  # the share of the tolerance that a boundary's adjoint may be off by
-ROUNDINGS = 8
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,45 @@ class Incoming:
 
 
 class Weights:
-    """The weights of a cell as a list, and runs of the cell on others in their place."""
+    """The weights of a cell as a list, and runs of the cell on them."""
 
     def __init__(self, cell: AbstractCell, names: Sequence[str], values: Sequence[Tensor]) -> None:
-        self.module = _Running(cell)
+        self.module = _Running(shell(cell))
         self.names = [f"cell.{name}" for name in names]
         self.values = [value.detach().requires_grad_() for value in values]
 
-    def run(self, x: Tensor, h: Tensor, steps: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Run rows on these weights; see `_Running`."""
+    def run(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Run rows on these weights."""
         named = dict(zip(self.names, self.values, strict=True))
-        result: tuple[Tensor, Tensor] = functional_call(self.module, named, (x, h, steps))
+        result: tuple[Tensor, Tensor] = functional_call(self.module, named, (x, h))
         return result
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def shell(module: M) -> M:
+    """Copy a module without its tensors, which are shared.
+
+    To run a module on other weights is to put them into it for a while: not into the user's own,
+    which other threads may run.
+
+    Args:
+        module: Any module.
+
+    Returns:
+        The copy; its tables of parameters, buffers and children are its own.
+    """
+    twin = copy.copy(module)
+    twin.__dict__ = {
+        **module.__dict__,
+        "_parameters": dict(module._parameters),
+        "_buffers": dict(module._buffers),
+        "_modules": {
+            name: None if child is None else shell(child) for name, child in module._modules.items()
+        },
+    }
+    return twin
 
 
 class _Running(nn.Module):
@@ -57,12 +85,9 @@ class _Running(nn.Module):
         super().__init__()
         self.cell = cell
 
-    def forward(self, x: Tensor, h: Tensor, steps: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Run rows to their ends, or all of them to the end of the block."""
-        if steps is None:
-            return advance(self.cell, x, h)
-        last = advance_to_ends(self.cell, x, h, steps)
-        return last, last
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Run rows."""
+        return advance(self.cell, x, h)
 
 
 class Adjoint:
@@ -152,11 +177,14 @@ def gradients(
         The gradients.
     """
     pieces = cut(x, length, lengths)
-    rows = pieces.x
-    by_y = pieces.split(incoming.y)
-    by_x = torch.zeros_like(rows)
+    by_y, by_x = pieces.split(incoming.y), torch.zeros_like(pieces.x)
     by_weight = [torch.zeros_like(value) for value in weights.values]
-    extra, by_stop = _from_last(weights, pieces, starts, incoming.last, by_x, by_weight)
+    total = _Total(by_x, by_weight)
+    extra, by_stop = _ends(weights, pieces, starts, by_y, incoming.last, total)
+    # What lies in a row's short last piece, or behind it, has had its turn: nothing comes in there.
+    whole = _whole(pieces)
+    rows, by_y = (torch.where(whole[:, None, None], part, 0) for part in (pieces.x, by_y))
+    starts = torch.where(whole.view(*starts.shape[:2], 1), starts, 0)
     adjoint = torch.zeros_like(incoming.last)
     batch, count = pieces.batch, pieces.pieces if slab is None else slab
     for right in range(pieces.pieces, 0, -count):
@@ -165,10 +193,28 @@ def gradients(
         part = Adjoint(weights, rows[some], starts[left:right].flatten(0, 1), min(burn_in, length))
         stop = by_stop[some].view(right - left, batch, -1)
         adjoint = _settled(part, by_y[some], stop, extra[left:right], adjoint, tol)
-        by_x[some] += part.by_x
-        for total, more in zip(by_weight, part.by_weight, strict=True):
-            total += more
+        total.add(some, part.by_x, part.by_weight)
     return pieces.joined(by_x, x.shape[1]), adjoint, by_weight
+
+
+@dataclass(frozen=True)
+class _Total:
+    """Gradients that are summed up, of the pieces' inputs and of the weights."""
+
+    by_x: Tensor
+    by_weight: list[Tensor]
+
+    def add(self, rows: slice | Tensor, by_x: Tensor, by_weight: Sequence[Tensor]) -> None:
+        """Add those of some rows, of their first steps if said."""
+        self.by_x[rows, : by_x.shape[1]] += by_x
+        for total, more in zip(self.by_weight, by_weight, strict=True):
+            total += more
+
+
+def _whole(pieces: Cut) -> Tensor:
+    """Mark the pieces, as rows, that are valid to their last step."""
+    stop = torch.arange(1, pieces.pieces + 1, device=pieces.ends.device) * pieces.length
+    return (stop[:, None] <= pieces.ends).flatten()
 
 
 def _settled(
@@ -191,18 +237,20 @@ def _settled(
     guess = part.burn_in(by_y).view_as(by_stop) + extra
     ends = torch.cat([guess[1:], behind[None]])
     starts = part.back(by_y, (ends + by_stop).flatten(0, 1)).view_as(by_stop) + extra
+    rounding = ROUNDINGS * torch.finfo(starts.dtype).eps
     for sweep in range(pieces):
         off = torch.cat([starts[1:], behind[None]]) - ends
-        scale = starts.abs().amax().clamp(min=torch.finfo(starts.dtype).tiny)
-        rounding = ROUNDINGS * torch.finfo(starts.dtype).eps
-        # NaN does not count as off: it has reached everything to the left already.
-        if not bool((off.abs() > scale * max(rounding, tol * EXACT)).any()):
+        # What is neither forgotten nor grows adds up from the right. NaN has reached everything to
+        # its left in its row already, and says nothing of other rows.
+        sums = off.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).flip(0).cumsum(0)
+        scale = starts.abs().nan_to_num(nan=0.0, posinf=0.0).amax()
+        scale = scale.clamp(min=torch.finfo(starts.dtype).tiny)
+        if not bool((sums.abs() > scale * max(rounding, tol / PART_OF_TOLERANCE)).any()):
             break
-        if sweep < SWEEPS:
-            starts = starts + part.back(None, off.flatten(0, 1)).view_as(off)
-            ends = ends + off
-            continue
-        return _in_sequence(part, starts, off)
+        if sweep == SWEEPS:
+            return _in_sequence(part, starts, off)
+        starts = starts + part.back(None, off.flatten(0, 1)).view_as(off)
+        ends = ends + off
     return starts[0]
 
 
@@ -219,48 +267,32 @@ def _in_sequence(part: Adjoint, starts: Tensor, off: Tensor) -> Tensor:
     return starts[0] + carried
 
 
-def _from_last(
-    weights: Weights,
-    pieces: Cut,
-    starts: Tensor,
-    by_last: Tensor,
-    by_x: Tensor,
-    by_weight: list[Tensor],
+def _ends(
+    weights: Weights, pieces: Cut, starts: Tensor, by_y: Tensor, by_last: Tensor, total: _Total
 ) -> tuple[Tensor, Tensor]:
-    """Send what comes in at the last states to the starts of the pieces they lie in.
+    """Run the short last pieces of rows backward, each from its own end.
 
     Args:
         weights: The cell's.
         pieces: The block.
         starts: The state before each piece.
-        by_last: What comes in.
-        by_x: The gradients of the pieces' inputs; what passes by is added.
-        by_weight: The same of the weights.
+        by_y: What comes in at the outputs of the pieces.
+        by_last: What comes in at the last state of each row.
+        total: Where gradients are summed up.
 
     Returns:
-        What comes in at the starts [N, B, S], and at the right ends [N B, S] where a row ends
-        with its piece.
+        What comes in at the starts of pieces [N, B, S], and at their right ends [N B, S] where a
+        row ends with its piece.
     """
     extra, by_stop = torch.zeros_like(starts), starts.new_zeros(starts.flatten(0, 1).shape)
     piece, valid = pieces.final
     rows = piece * pieces.batch + torch.arange(pieces.batch, device=piece.device)
     short = valid < pieces.length
     by_stop[rows[~short]] = by_last[~short]
-    if bool(short.any()):
-        rows, valid = rows[short], valid[short]
-        with torch.enable_grad():
-            x = pieces.x[rows].detach().requires_grad_()
-            h = starts.flatten(0, 1)[rows].detach().requires_grad_()
-            last, _ = weights.run(x, h, valid)
-            by_h, more_x, *more = torch.autograd.grad(
-                last,
-                [h, x, *weights.values],
-                by_last[short],
-                materialize_grads=True,
-                allow_unused=True,
-            )
-        extra.view(by_stop.shape)[rows] = by_h
-        by_x[rows] += more_x
-        for total, new in zip(by_weight, more, strict=True):
-            total += new
+    for steps in valid[short].unique().tolist():
+        here = short & (valid == steps)
+        some = rows[here]
+        part = Adjoint(weights, pieces.x[some, :steps], starts.flatten(0, 1)[some], steps)
+        extra.view(by_stop.shape)[some] = part.back(by_y[some, :steps], by_last[here])
+        total.add(some, part.by_x, part.by_weight)
     return extra, by_stop

@@ -1,10 +1,11 @@
 """Chunks with burn-in: a recurrence that forgets, run in parallel over time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from unrecur import _check
+from unrecur.solvers.agreement import largest
 from unrecur.solvers.chunks import Chunks
 from unrecur.solvers.costs import cost_of
 from unrecur.solvers.cut import cut
@@ -59,15 +60,7 @@ class Chunked(AbstractIteration[Pieces]):
     max_iterations: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("burn_in", "length", "max_iterations"):
-            if getattr(self, name) is not None:
-                _check.positive_integer(getattr(self, name), name)
-        if self.length is not None and self.burn_in is None:
-            raise _check.InputError("a length needs a burn_in too; give both, or leave both out.")
-        if self.length is not None and self.burn_in is not None and self.length < self.burn_in:
-            raise _check.InputError(
-                f"length must be at least burn_in={self.burn_in}, got {self.length}."
-            )
+        check_pieces(self.burn_in, self.length, self.max_iterations)
 
     def run(self, problem: Problem) -> Run:
         """See `AbstractSolver.run`."""
@@ -75,7 +68,7 @@ class Chunked(AbstractIteration[Pieces]):
         if isinstance(chosen, str):
             return Sequential(chosen).run(problem)
         planned = Chunked(chosen.burn_in, chosen.length, self.max_iterations)
-        return AbstractIteration.run(planned, problem)
+        return planned.iterate(problem)
 
     def init(self, problem: Problem) -> Pieces:
         """Run all pieces behind their burn-ins."""
@@ -96,6 +89,27 @@ class Chunked(AbstractIteration[Pieces]):
     def finish(self, problem: Problem, guess: Pieces, iterations: int) -> Run:
         """Join the pieces, after a run in sequence where they do not agree."""
         return joined("Chunked", problem, guess, iterations)
+
+
+def check_pieces(burn_in: int | None, length: int | None, max_iterations: int) -> None:
+    """Check what pieces are to be.
+
+    Args:
+        burn_in: Inputs before the first of each; None where it is yet to be chosen.
+        length: Steps of each; None where they are yet to be chosen.
+        max_iterations: The most sweeps of corrections.
+
+    Raises:
+        InputError: One is no whole number of at least 1, or they do not fit each other.
+    """
+    given = {"burn_in": burn_in, "length": length, "max_iterations": max_iterations}
+    for name, value in given.items():
+        if value is not None:
+            _check.positive_integer(value, name)
+    if length is not None and burn_in is None:
+        raise _check.InputError("a length needs a burn_in too; give both, or leave both out.")
+    if length is not None and burn_in is not None and length < burn_in:
+        raise _check.InputError(f"length must be at least burn_in={burn_in}, got {length}.")
 
 
 def choose_plan(
@@ -156,7 +170,15 @@ def looked_at(guess: Pieces) -> Pieces:
 
 
 def settled(problem: Problem, guess: Pieces) -> bool:
-    """Say whether a guess is good, or is not getting better."""
+    """Say whether a guess is good, or is not getting better; sets `reason` where it is not.
+
+    Args:
+        problem: What is run.
+        guess: The pieces, compared.
+
+    Returns:
+        Whether to stop.
+    """
     chunks = guess.chunks
     if not len(guess.apart):
         guess.carried = chunks.follow()
@@ -171,11 +193,11 @@ def settled(problem: Problem, guess: Pieces) -> bool:
                 f"tolerance is {problem.tol:g}"
             )
             return True
-    if len(guess.counts) < 2:
-        return False
     boundaries = len(chunks.starts) * chunks.cut.batch
+    if len(guess.counts) < 3:
+        return False
     falls = guess.counts[-1] <= max(FEWER * guess.counts[-2], boundaries / 16)
-    if len(guess.counts) > 2 and not falls and guess.sizes[-1] > guess.sizes[-2] / SMALLER:
+    if not falls and guess.sizes[-1] > guess.sizes[-2] / SMALLER:
         guess.reason = f"{guess.counts[-1]} of {boundaries} pieces do not come to agree"
         return True
     return False
@@ -195,35 +217,38 @@ def joined(solver: str, problem: Problem, guess: Pieces, iterations: int) -> Run
     """
     chunks = guess.chunks
     time, batch = problem.x.shape[1], problem.x.shape[0]
-    count = len(guess.apart)
-    if guess.reason and (guess.carried is not None or count > len(chunks.starts) * batch // 4):
-        run = Sequential(guess.reason).run(problem)
+    count, reason = len(guess.apart), guess.reason
+    if count and count <= len(chunks.starts) * batch // 4:
+        chunks.run_in_sequence()
+        reason = (
+            f"{count} pieces did not agree after {iterations} corrections and were run in sequence"
+        )
+        guess.apart, guess.carried = chunks.apart(), None
+    if guess.carried is None and not len(guess.apart):
+        guess.carried = chunks.follow()
+    if guess.carried is None or guess.carried > problem.tol / 2:
+        reason = reason or f"{count} pieces did not agree after {iterations} corrections"
+        run = Sequential().run(problem)
         stats = Stats(
             "Sequential",
             iterations,
             work=1 + chunks.steps / (time * batch),
             depth=1 + chunks.depth / time,
             burn_in=guess.burn_in,
-            reason=guess.reason,
+            reason=reason,
         )
-        solution = Solution(run.solution.y, run.solution.last, Result.FELL_BACK, stats)
-        return Run(solution, run.starts, run.length)
-    if count:
-        chunks.run_in_sequence()
-        guess.reason = f"{count} pieces did not agree after {iterations} corrections and were "
-        guess.reason += "run in sequence"
-        guess.carried = chunks.follow()
+        return replace(run, solution=replace(run.solution, result=Result.FELL_BACK, stats=stats))
     y, last = chunks.finish()
     stats = Stats(
         solver,
         iterations,
-        residual=float(chunks.gaps().abs().nan_to_num(nan=0.0).amax()),
-        carried=guess.carried or 0.0,
+        residual=largest(chunks.gaps()),
+        carried=guess.carried,
         work=chunks.steps / (time * batch),
         depth=chunks.depth / time,
         burn_in=guess.burn_in,
         length=chunks.cut.length,
-        reason=guess.reason,
+        reason=reason,
     )
-    result = Result.FELL_BACK if guess.reason else Result.CONVERGED
+    result = Result.FELL_BACK if reason else Result.CONVERGED
     return Run(Solution(y, last, result, stats), chunks.starts, chunks.cut.length)

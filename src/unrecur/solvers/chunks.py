@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from unrecur.solvers.agreement import FOLLOWED, PART_OF_TOLERANCE, agree, allowed, largest
 from unrecur.solvers.cut import Cut, advance, advance_to_ends, clean
 from unrecur.solvers.solution import Problem
 
+FORGOTTEN = 0.5  # of a difference, what is left of it at most where a piece forgets it
 SEGMENT = 64  # steps between two looks at whether a corrected piece has met its old run
-ROUNDINGS = 8  # two runs closer than so many units of rounding are the same
-PART_OF_TOLERANCE = 64  # of the tolerance, what a boundary may leave for what comes after it
-FOLLOWED = 8  # pieces whose residual is followed to their end
 
 
 @dataclass
@@ -23,7 +22,8 @@ class Chunks:
         cut: The pieces' inputs.
         starts: The state that each piece was started from.
         stops: The state that it ended in.
-        marks: Its state after each segment.
+        marks: Its state after each segment, [N B, S].
+        slips: By how much it was off its old run where it was taken to have met it.
         y: Its outputs, [N, B, C, H], in memory laid out as the block [B, N C, H].
         steps: How many steps of the cell were run, in rows of one step.
         depth: How many one after the other.
@@ -35,10 +35,16 @@ class Chunks:
     starts: Tensor
     stops: Tensor = field(init=False)
     marks: list[Tensor] = field(init=False)
+    slips: Tensor = field(init=False)
     y: Tensor = field(init=False)
     steps: int = 0
     depth: int = 0
     tight: float = 1 / PART_OF_TOLERANCE
+
+    @property
+    def tol(self) -> float:
+        """What a boundary may differ by."""
+        return self.problem.tol * self.tight
 
     def run_all(self) -> None:
         """Run all pieces from their starts."""
@@ -50,7 +56,7 @@ class Chunks:
             y, h = advance(self.problem.cell, self.cut.x[:, part], h)
             self.y[:, :, part] = y.unflatten(0, rows)
             self.marks.append(h)
-        self.stops = h.view_as(self.starts)
+        self.stops, self.slips = h.view_as(self.starts), torch.zeros_like(self.starts)
         self._count(len(h), self.cut.length)
 
     def segments(self) -> list[slice]:
@@ -69,28 +75,18 @@ class Chunks:
 
     def gaps(self) -> Tensor:
         """Give each boundary's difference: where a piece ended less where the next started."""
-        return (self.stops[:-1] - self.starts[1:]).masked_fill(self._behind()[..., None], 0.0)
-
-    def allowed(self, h: Tensor) -> Tensor:
-        """Say by how much a state may differ: a share of the tolerance, or rounding."""
-        rounding = ROUNDINGS * torch.finfo(h.dtype).eps * h.abs().clamp(min=1)
-        return rounding.clamp(min=self.problem.tol * self.tight)
-
-    def agree(self, h: Tensor, other: Tensor) -> Tensor:
-        """Say which rows of states are the same; NaN is the same as NaN."""
-        same = (h == other) | (h.isnan() & other.isnan())
-        return (same | ((h - other).abs() <= self.allowed(h))).all(-1)
+        gaps = self.stops[:-1] - self.starts[1:]
+        unknown = self._behind()[..., None] | (self.stops[:-1] == self.starts[1:])
+        return gaps.masked_fill(unknown, 0.0)
 
     def apart(self) -> Tensor:
         """List the pieces, as rows, that did not start from where their left neighbour ended."""
-        met = self.agree(self.stops[:-1], self.starts[1:])
-        met |= self._behind()
+        met = agree(self.stops[:-1], self.starts[1:], self.tol).all(-1) | self._behind()
         return (~met).flatten().nonzero()[:, 0] + self.cut.batch
 
     def largest_gap(self) -> float:
         """Give the largest difference at a boundary, in units of what is allowed."""
-        gaps = self.gaps().abs() / self.allowed(self.stops[:-1])
-        return float(gaps.nan_to_num(nan=0.0).amax()) if gaps.numel() else 0.0
+        return largest(self.gaps() / allowed(self.stops[:-1], self.tol))
 
     def before(self, rows: Tensor) -> Tensor:
         """Give the states in which the left neighbours of some pieces ended."""
@@ -103,39 +99,70 @@ class Chunks:
             rows: Which, [R].
             h: The states that they now start from, [R, S].
         """
-        self.starts.view(-1, h.shape[1])[rows] = h
+        size = h.shape[1]
+        self.starts.view(-1, size)[rows] = h
+        self.slips.view(-1, size)[rows] = 0.0
         for part, mark in zip(self.segments(), self.marks, strict=True):
             y, h = advance(self.problem.cell, self.cut.x[rows, part], h)
             self.y[rows // self.cut.batch, rows % self.cut.batch, part] = y
             self._count(len(rows), part.stop - part.start)
-            met = self.agree(h, mark[rows])
-            mark[rows] = h
+            met = agree(h, mark[rows], self.tol).all(1)
+            slip = (h - mark[rows])[met].nan_to_num(nan=0.0)
+            self.slips.view(-1, size)[rows[met]] = slip
+            # Where it has met its old run, the old marks stay, as the rest of that run does.
             rows, h = rows[~met], h[~met]
+            mark[rows] = h
             if not len(rows):
                 return
-        self.stops.view(-1, h.shape[1])[rows] = h
+        self.stops.view(-1, size)[rows] = h
 
     def follow(self) -> float:
-        """Carry the worst differences that are left to the end of their pieces.
+        """Carry differences that are left to the end of their pieces.
+
+        A difference that is neither forgotten nor grows is passed on from piece to piece, so that
+        all of them add up: their sums from the left are followed where they are largest. If a piece
+        is seen to forget most of a sum, that was too strict, and twice the differences are.
 
         Returns:
             The largest change of any output.
         """
-        gaps = (self.gaps().abs() / self.allowed(self.stops[:-1])).amax(-1).flatten()
-        worst = gaps.topk(min(FOLLOWED, len(gaps)))
-        rows = worst.indices[worst.values > 0] + self.cut.batch
-        if not len(rows):
-            return 0.0
-        y, _ = advance(self.problem.cell, self.cut.x[rows], self.before(rows))
+        left = self.gaps() + self.slips[:-1].masked_fill(self._behind()[..., None], 0.0)
+        left = left.nan_to_num(nan=0.0)
+        change, kept = self._followed(left.cumsum(0))
+        if change > self.problem.tol / 2 and kept <= FORGOTTEN:
+            change, _ = self._followed(2 * left)
+        return change
+
+    def _followed(self, moves: Tensor) -> tuple[float, float]:
+        """Run the pieces whose starts are moved most.
+
+        Args:
+            moves: By how much the start of each piece but the first is moved, [N - 1, B, S].
+
+        Returns:
+            The largest change of any output, and of a last state over that of its start.
+        """
+        moves = moves.flatten(0, 1)
+        size = (moves.abs() / allowed(self.stops[:-1].flatten(0, 1), self.tol)).amax(-1)
+        worst = size.topk(min(FOLLOWED, len(size)))
+        places = worst.indices[worst.values > 0]
+        if not len(places):
+            return 0.0, 0.0
+        rows = places + self.cut.batch
+        h = self.starts.flatten(0, 1)[rows] + moves[places]
+        y, after = advance(self.problem.cell, self.cut.x[rows], h)
         self._count(len(rows), self.cut.length)
-        old = self.y[rows // self.cut.batch, rows % self.cut.batch]
-        return float((y - old).abs().nan_to_num(nan=0.0).amax())
+        piece, row = rows // self.cut.batch, rows % self.cut.batch
+        steps = torch.arange(self.cut.length, device=y.device) + piece[:, None] * self.cut.length
+        valid = steps < self.cut.ends[row][:, None]
+        kept = largest(after - self.stops[piece, row]) / largest(moves[places])
+        return largest((y - self.y[piece, row])[valid]), kept
 
     def run_in_sequence(self) -> None:
         """Run the pieces that disagree one after the other, from the left."""
         batch = self.cut.batch
         for piece in range(1, self.cut.pieces):
-            met = self.agree(self.stops[piece - 1], self.starts[piece])
+            met = agree(self.stops[piece - 1], self.starts[piece], self.tol).all(-1)
             rows = (~met).nonzero()[:, 0] + piece * batch
             if len(rows):
                 self.restart(rows, self.before(rows))

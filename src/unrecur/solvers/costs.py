@@ -3,7 +3,6 @@
 import time
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -54,26 +53,19 @@ def cost_of(cell: AbstractCell) -> Cost:
         Its cost.
     """
     weight = next(cell.parameters())
-    return _measured(_Subject(cell), weight.device, weight.dtype, torch.get_num_threads())
+    kind = (type(cell), cell.input_size, cell.hidden_size, cell.extra_repr())
+    key = (*kind, weight.device, weight.dtype, torch.get_num_threads())
+    if key not in _MEASURED:
+        _MEASURED[key] = _measure(cell, weight.device, weight.dtype)
+    return _MEASURED[key]
 
 
-class _Subject:
-    """A cell that is equal to all others of its kind and size."""
-
-    def __init__(self, cell: AbstractCell) -> None:
-        self.cell = cell
-        self.key = (type(cell), cell.input_size, cell.hidden_size, cell.extra_repr())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Subject) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
+_MEASURED: dict[Any, Cost] = {}
 
 
-@lru_cache
-def _measured(subject: _Subject, device: torch.device, dtype: torch.dtype, _: Any) -> Cost:
-    cell, rows, seconds = subject.cell, [], []
+@torch.no_grad()
+def _measure(cell: AbstractCell, device: torch.device, dtype: torch.dtype) -> Cost:
+    rows, seconds = [], []
     for count, steps in zip(ROWS, STEPS, strict=True):
         x = torch.zeros(steps, count, cell.input_size, device=device, dtype=dtype).transpose(0, 1)
         h = torch.zeros(count, cell.state_size, device=device, dtype=dtype)

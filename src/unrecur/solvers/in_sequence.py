@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
-from unrecur.solvers.cut import advance, advance_to_ends, clean, cut
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from unrecur.core.cell import AbstractCell
+from unrecur.solvers.cut import clean
+from unrecur.solvers.sequential import sequential
 from unrecur.solvers.solution import Problem, Result, Solution, Stats
 from unrecur.solvers.solver import AbstractSolver, Run
 
@@ -18,12 +23,31 @@ class Sequential(AbstractSolver):
     reason: str = ""
 
     def run(self, problem: Problem) -> Run:
-        """See `AbstractSolver.run`."""
-        whole = cut(problem.x, problem.x.shape[1], problem.lengths)
-        y, last = advance(problem.cell, whole.x, problem.h)
-        if problem.lengths is not None:
-            last = advance_to_ends(problem.cell, whole.x, problem.h, whole.final[1])
+        """See `AbstractSolver.run`; with gradients."""
+        cell, x, h = problem.cell, problem.x, problem.h
+        if problem.lengths is None:
+            found = cell.fused(x, h)
+        else:
+            found = _run_packed(cell, x, h, problem.lengths)
+        if found is None:
+            states = sequential(cell, x, h, problem.lengths)
+            found = clean(cell.readout(states), problem.lengths), states[:, -1]
         result = Result.REFUSED if self.reason else Result.CONVERGED
         stats = Stats("Sequential", reason=self.reason)
-        solution = Solution(clean(y, problem.lengths), last, result, stats)
-        return Run(solution, problem.h[None], problem.x.shape[1])
+        return Run(Solution(*found, result, stats), h[None], x.shape[1])
+
+
+def _run_packed(
+    cell: AbstractCell, x: Tensor, h: Tensor, lengths: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """Run the fused kernel over rows of different lengths, so that each ends at its own end."""
+    packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    result = cell.fused(packed.data, h[packed.sorted_indices], packed.batch_sizes)
+    if result is None:
+        return None
+    data, last = result
+    outputs = PackedSequence(
+        data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
+    )
+    y, _ = pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])
+    return y, last[packed.unsorted_indices]

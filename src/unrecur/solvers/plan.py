@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from unrecur.solvers.chunks import FOLLOWED, PART_OF_TOLERANCE, ROUNDINGS
+from unrecur.solvers.agreement import FOLLOWED, PART_OF_TOLERANCE, agree
 from unrecur.solvers.costs import Cost
 from unrecur.solvers.cut import advance
 from unrecur.solvers.solution import Problem
@@ -93,7 +93,6 @@ def forgetting_steps(problem: Problem) -> int | None:
         part = x[:, LEAD + begin : LEAD + begin + LOOK]
         h = advance(cell, part.repeat(2, 1, 1), h)[1]
         one, two = h.chunk(2)
-        rounding = ROUNDINGS * torch.finfo(h.dtype).eps * one.abs().clamp(min=1)
-        if bool(((one - two).abs() <= rounding.clamp(min=share)).all()):
+        if bool(agree(one, two, share).all()):
             return math.ceil(ROOM * (begin + LOOK))
     return None

@@ -7,8 +7,17 @@ import torch
 from torch import Tensor
 
 from unrecur import _check
+from unrecur.solvers.agreement import agree
 from unrecur.solvers.carry import kept, transfer
-from unrecur.solvers.chunked import Pieces, choose_plan, first_pieces, joined, looked_at, settled
+from unrecur.solvers.chunked import (
+    Pieces,
+    check_pieces,
+    choose_plan,
+    first_pieces,
+    joined,
+    looked_at,
+    settled,
+)
 from unrecur.solvers.in_sequence import Sequential
 from unrecur.solvers.solution import Problem
 from unrecur.solvers.solver import AbstractIteration, Run
@@ -39,11 +48,7 @@ class Shooting(AbstractIteration[Pieces]):
 
     def __post_init__(self) -> None:
         _check.known_name(self.carry, get_args(Carry), "carry")
-        _check.positive_integer(self.burn_in, "burn_in")
-        if self.length is not None and self.length < self.burn_in:
-            raise _check.InputError(
-                f"length must be at least burn_in={self.burn_in}, got {self.length}."
-            )
+        check_pieces(self.burn_in, self.length, self.max_iterations)
 
     def run(self, problem: Problem) -> Run:
         """See `AbstractSolver.run`."""
@@ -51,7 +56,7 @@ class Shooting(AbstractIteration[Pieces]):
         if isinstance(chosen, str):
             return Sequential(chosen).run(problem)
         planned = Shooting(chosen.burn_in, chosen.length, self.carry, self.max_iterations)
-        return AbstractIteration.run(planned, problem)
+        return planned.iterate(problem)
 
     def init(self, problem: Problem) -> Pieces:
         """Run all pieces behind their burn-ins."""
@@ -73,7 +78,7 @@ class Shooting(AbstractIteration[Pieces]):
             move = gap + _applied(passed, move)
             moves.append(move)
         starts = (chunks.starts[1:] + torch.stack(moves)).flatten(0, 1)
-        moved = ~chunks.agree(starts, chunks.starts[1:].flatten(0, 1))
+        moved = ~agree(starts, chunks.starts[1:].flatten(0, 1), chunks.tol).all(-1)
         rows = moved.nonzero()[:, 0]
         chunks.restart(rows + chunks.cut.batch, starts[rows])
         return looked_at(guess)

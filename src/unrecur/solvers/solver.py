@@ -68,6 +68,17 @@ class AbstractIteration(AbstractSolver, Generic[S]):
 
     def run(self, problem: Problem) -> Run:
         """See `AbstractSolver.run`."""
+        return self.iterate(problem)
+
+    def iterate(self, problem: Problem) -> Run:
+        """Drive the iteration: the one loop.
+
+        Args:
+            problem: The cell and its inputs.
+
+        Returns:
+            The run.
+        """
         guess, iterations = self.init(problem), 0
         while iterations < self.max_iterations and not self.terminate(problem, guess):
             guess, iterations = self.step(problem, guess), iterations + 1

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from unrecur import _check
 from unrecur.core.cell import AbstractCell
 from unrecur.core.state import zero_padding
-from unrecur.solvers.adjoint import Incoming, Weights, gradients
+from unrecur.solvers.adjoint import Incoming, Weights, gradients, shell
 from unrecur.solvers.auto import Auto
 from unrecur.solvers.in_sequence import Sequential
 from unrecur.solvers.scan import Scan
@@ -99,8 +99,20 @@ def unroll_with(
     _check.block(x, cell.input_size)
     if lengths is not None:
         _check.lengths(lengths, *x.shape[:2])
+    if slab is not None:
+        _check.positive_integer(slab, "slab")
+    if not (solver is None or isinstance(solver, AbstractSolver)):
+        raise _check.InputError(
+            f"solver must be one like Chunked() or Auto(), got {solver!r}; make it with ()."
+        )
     check_tolerance(tol, x.dtype)
     h = cell.init_state(len(x)) if h is None else h
+    for name, tensor in (("h", h), *weights.items()):
+        if tensor.dtype != x.dtype or tensor.device != x.device:
+            raise _check.InputError(
+                f"x is {x.dtype} on {x.device}, {name} is {tensor.dtype} on {tensor.device}; "
+                "convert one of them with .to(...)."
+            )
     if h.shape != (len(x), cell.state_size):
         raise _check.InputError(
             f"h must be [{len(x)}, {cell.state_size}], the cell's flat state, got {list(h.shape)}."
@@ -115,12 +127,13 @@ def unroll_with(
             chosen = chosen.differentiable(problem) or chosen
     if isinstance(chosen, (Sequential, Scan)):
         named = {f"cell.{name}": weight for name, weight in weights.items()}
-        solution: Solution = functional_call(_Solving(cell), named, (chosen, problem))
+        solution: Solution = functional_call(_Solving(shell(cell)), named, (chosen, problem))
         return solution
     box = _Box(chosen, cell, list(weights), tol, lengths, slab)
     y, last = _Unrolled.apply(box, x, h, *weights.values())  # type: ignore[no-untyped-call]
-    assert box.run is not None
-    return replace(box.run.solution, y=y, last=last)
+    run, box.run = box.run, None  # autograd keeps the box: it must not keep the outputs
+    assert run is not None
+    return replace(run.solution, y=y, last=last)
 
 
 def check_tolerance(tol: float, dtype: torch.dtype) -> float:
@@ -181,7 +194,11 @@ class _Unrolled(torch.autograd.Function):
         ctx.box, ctx.length, ctx.burn_in = box, run.length, run.solution.stats.burn_in or BURN_IN
         ctx.save_for_backward(problem.x, run.starts, *weights)
         ctx.set_materialize_grads(True)
-        return run.solution.y, run.solution.last
+        # Not views, so that users may change them in place, as they may torch's.
+        y = run.solution.y
+        plain = y.new_empty(0)
+        plain.set_(y.untyped_storage(), y.storage_offset(), y.shape, y.stride())
+        return plain, run.solution.last.clone()
 
     @staticmethod
     @once_differentiable

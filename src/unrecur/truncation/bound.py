@@ -57,11 +57,16 @@ def output_bound(model: AbstractSequenceModel, certificate: Certificate, k: int)
         module = cast("Pointwise", part).module
         if isinstance(module, nn.Linear):
             error, size = _through(module, error, size)
-        elif isinstance(module, ACTIVATIONS):
+        elif type(module) in ACTIVATIONS and _slope(module) <= 1:
             error = error + 2 * rounding_of(next(model.parameters())).activation * size.clamp(min=1)
         elif not isinstance(module, nn.Dropout):
             return math.inf
     return float(error.max())
+
+
+def _slope(module: nn.Module) -> float:
+    """Give the slope below zero where it is the user's."""
+    return abs(module.negative_slope) if isinstance(module, nn.LeakyReLU) else 1.0
 
 
 def _through(linear: nn.Linear, error: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,7 +153,7 @@ def least_window(model: AbstractSequenceModel, certificate: Certificate, eps: fl
     """
     _check.positive(eps, "eps")
     high = 1
-    while output_bound(model, certificate, high) > eps:
+    while not output_bound(model, certificate, high) <= eps:
         high *= 2
         if high > LONGEST:
             why = "; ".join(certificate.reasons)
@@ -159,7 +164,7 @@ def least_window(model: AbstractSequenceModel, certificate: Certificate, eps: fl
     low = high // 2  # does not reach it, or is 0
     while high - low > 1:
         middle = (low + high) // 2
-        if output_bound(model, certificate, middle) > eps:
+        if not output_bound(model, certificate, middle) <= eps:
             low = middle
         else:
             high = middle
