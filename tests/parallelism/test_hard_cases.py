@@ -313,3 +313,15 @@ def test_a_second_call_refuses_what_the_first_did():
     assert fast.reports[0].result is Result.REFUSED
     with pytest.raises(InputError, match="expected states of shape"):
         fast(x, torch.zeros(1, 2, 4))
+
+
+@pytest.mark.parametrize("make", [nn.LSTM, nn.GRU, nn.RNN])
+def test_what_is_refused_has_gradients_on_every_call(make):
+    torch.manual_seed(0)
+    module, x = make(3, 4, num_layers=2), torch.randn(9, 2, 3, requires_grad=True)
+    fast, slopes = parallel(module), []
+    for run in (module, fast, fast):
+        slopes.append(torch.autograd.grad(run(x)[0].square().sum(), [x, *module.parameters()]))
+    assert fast.reports[0].result is Result.REFUSED
+    for other in slopes[1:]:
+        torch.testing.assert_close(other, slopes[0])

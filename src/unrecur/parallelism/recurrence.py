@@ -100,7 +100,7 @@ class ParallelRecurrence(nn.Module):
         _check.block(x, self.module.input_size)
         x = self._check_type(x)
         states = self._read_states(hx, len(x), batched)
-        key = (x.shape, x.dtype, x.device, packed is None)
+        key = (x.shape, x.dtype, x.device, packed is None, torch.is_grad_enabled())
         if key in self._refused:
             # No layer gains: nothing is as fast as the module itself. Weights change, though.
             self._last, self._refusals = self._refused[key], self._refusals + 1

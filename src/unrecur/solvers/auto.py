@@ -92,7 +92,8 @@ class Auto(AbstractSolver):
 def _key(problem: Problem) -> Any:
     """Say which problems are alike."""
     cell, x = problem.cell, problem.x
-    return type(cell), cell.input_size, cell.hidden_size, x.shape, x.dtype, x.device, problem.tol
+    size = (type(cell), cell.input_size, cell.hidden_size)
+    return *size, x.shape, x.dtype, x.device, problem.tol, problem.backward
 
 
 def _chosen(problem: Problem) -> AbstractSolver:

@@ -10,7 +10,7 @@ from unrecur.solvers.chunks import Chunks
 from unrecur.solvers.costs import cost_of
 from unrecur.solvers.cut import cut
 from unrecur.solvers.in_sequence import Sequential
-from unrecur.solvers.plan import LEAST_GAIN, Plan, forgetting_steps, plan
+from unrecur.solvers.plan import LEAST_GAIN, LEAST_GAIN_BACKWARD, Plan, forgetting_steps, plan
 from unrecur.solvers.solution import Problem, Result, Solution, Stats
 from unrecur.solvers.solver import AbstractIteration, Run
 
@@ -136,7 +136,7 @@ def choose_plan(
         if burn_in is None:
             return "a probe did not see the state forgotten within its length"
     best = plan(problem, burn_in, cost_of(problem.cell), passes)
-    if best.gain < LEAST_GAIN:
+    if best.gain < (LEAST_GAIN_BACKWARD if problem.backward else LEAST_GAIN):
         return f"no gain to be expected: {best.gain:.2f} times as fast with a burn-in of {burn_in}"
     return best
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from unrecur.solvers.agreement import FOLLOWED, PART_OF_TOLERANCE, agree
-from unrecur.solvers.costs import Cost
+from unrecur.solvers.costs import OVERHEAD, Cost
 from unrecur.solvers.cut import advance
 from unrecur.solvers.solution import Problem
 
@@ -16,6 +16,7 @@ MOST_ROWS = 16  # of a probe
 PART_OF_BLOCK = 16  # a probe takes no more than this part of the block
 ROOM = 1.25  # a burn-in is so much longer than the probe found it to be enough
 LEAST_GAIN = 1.25  # by which the plan must be faster than the sequential run
+LEAST_GAIN_BACKWARD = 1.75  # where it will be computed again for gradients
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def plan(problem: Problem, burn_in: int, cost: Cost, passes: int = 1) -> Plan:
 
     N pieces of C steps after k more take (k + C) t(N B) seconds, for p passes (k + p C) t(N B),
     and FOLLOWED of them once more C t(FOLLOWED), for t the seconds of a step by the rows run side
-    by side.
+    by side; and OVERHEAD.
 
     Args:
         problem: What is to be run.
@@ -57,7 +58,7 @@ def plan(problem: Problem, burn_in: int, cost: Cost, passes: int = 1) -> Plan:
         pieces = -(-time // length)
         run = (burn_in + passes * length) * cost.of(pieces * batch)
         rest = time % length * cost.of(batch)
-        gain = whole / (run + rest + length * cost.of(FOLLOWED))
+        gain = whole / (run + rest + length * cost.of(FOLLOWED) + OVERHEAD)
         if gain > best.gain:
             best = Plan(burn_in, length, gain)
         length = max(length + 1, int(length * 1.03))

@@ -33,6 +33,7 @@ class Problem:
         h: The state before the first input.
         tol: The largest difference from the sequential run allowed in any output.
         lengths: How many steps of each row are valid; None when all are.
+        backward: Whether gradients will be wanted, for which a run in pieces is computed again.
     """
 
     cell: AbstractCell
@@ -40,6 +41,7 @@ class Problem:
     h: Float[Tensor, "B S"]
     tol: float = 1e-5
     lengths: Integer[Tensor, " B"] | None = None
+    backward: bool = False
 
 
 @dataclass(frozen=True)

@@ -118,8 +118,11 @@ def unroll_with(
             f"h must be [{len(x)}, {cell.state_size}], the cell's flat state, got {list(h.shape)}."
         )
     chosen = Auto() if solver is None else solver
-    problem = Problem(cell, zero_padding(x, lengths), h, tol, lengths)
-    if not (torch.is_grad_enabled() and any(t.requires_grad for t in (x, h, *weights.values()))):
+    backward = torch.is_grad_enabled() and any(
+        tensor.requires_grad for tensor in (x, h, *weights.values())
+    )
+    problem = Problem(cell, zero_padding(x, lengths), h, tol, lengths, backward)
+    if not backward:
         with torch.no_grad():
             return chosen.run(problem).solution
     if isinstance(chosen, Auto):
@@ -168,7 +171,7 @@ class _Solving(nn.Module):
 
     def forward(self, solver: AbstractSolver, problem: Problem) -> Solution:
         """Run it."""
-        return solver.run(problem).solution
+        return solver.run(replace(problem, cell=self.cell)).solution
 
 
 @dataclass
@@ -189,7 +192,8 @@ class _Unrolled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, box: _Box, x: Tensor, h: Tensor, *weights: Tensor) -> Any:
-        problem = Problem(box.cell, zero_padding(x, box.lengths), h, box.tol, box.lengths)
+        x = zero_padding(x, box.lengths)
+        problem = Problem(box.cell, x, h, box.tol, box.lengths, backward=True)
         run = box.run = box.solver.run(problem)
         ctx.box, ctx.length, ctx.burn_in = box, run.length, run.solution.stats.burn_in or BURN_IN
         ctx.save_for_backward(problem.x, run.starts, *weights)
