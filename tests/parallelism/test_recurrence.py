@@ -14,6 +14,8 @@ from unrecur.layers.recurrent import Recurrent
 from unrecur.parallelism.engine import reverse
 from unrecur.solvers.solution import Result
 
+pytestmark = pytest.mark.usefixtures("cheap_rows")
+
 MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 OPTIONS = [
     {},

@@ -26,6 +26,8 @@ from unrecur.core.state import zero_padding
 from unrecur.solvers.sequential import sequential
 from unrecur.solvers.solution import Result
 
+pytestmark = pytest.mark.usefixtures("cheap_rows")
+
 SOLVERS = {
     "chunked": Chunked(7, 9),
     "chunked-long": Chunked(16, 16),
