@@ -1,6 +1,6 @@
 """One sequence over the processes of a group, held to a run in one of them.
 
-    torchrun --nproc-per-node 2 docs/examples/sharded.py
+torchrun --nproc-per-node 2 docs/examples/sharded.py
 """
 
 import torch
