@@ -1,6 +1,6 @@
 """Recurrent layers run in parallel over time, against torch's own: ratio and error in one run.
 
-    python benchmarks/parallel.py --data-dir DIR [--quick] [--write]
+    python benchmarks/parallel.py --data-dir DIR [--quick] [--hidden N ...] [--write] [--append]
 
 Weights are trained on text by benchmarks/weights.py (a cache keeps them); inputs are text. Each row
 is one cell, size, length and number of rows: seconds of torch's module and of `unrecur.parallel` on
@@ -25,7 +25,7 @@ from unrecur.cells.from_torch import cells_of
 from unrecur.solvers.costs import cost_of
 
 HIDDEN, TIMES, BATCHES = (64, 128, 256, 512), (1_000, 10_000, 100_000), (1, 8, 32)
-LONGEST = 60.0  # seconds of torch's run; what would take longer is left out, and said so
+LONGEST = 30.0  # seconds of torch's run; what would take longer is left out, and said so
 BACKWARD = {"lstm": 6.0, "gru": 15.0}  # times of a forward run that a backward one may take
 NEWTON = 64  # units; Newton in time is compared up to here
 REPEATS = 3
@@ -36,18 +36,22 @@ def main() -> None:
     parser: argparse.ArgumentParser = rows.parser(__doc__)
     parser.add_argument("--data-dir", type=Path, required=True, help="with text/")
     parser.add_argument("--quick", action="store_true", help="a few rows, under five minutes")
+    parser.add_argument("--hidden", type=int, nargs="+", default=HIDDEN, help="sizes of the grid")
+    parser.add_argument("--append", action="store_true", help="to the rows that are kept already")
     given = parser.parse_args()
     name = "parallel_quick" if given.quick else "parallel"
-    rows.run(name, measured(given.data_dir, given.quick), given.write)
+    measures = measured(given.data_dir, given.quick, given.hidden)
+    rows.run(name, measures, given.write, given.append)
 
 
-def measured(folder: Path, quick: bool) -> Iterator[dict[str, Any]]:
+def measured(folder: Path, quick: bool, sizes: list[int]) -> Iterator[dict[str, Any]]:
     """Measure the grid."""
     speed = product_speed()
     yield {"matrix product": round(speed / 1e9, 1), "unit": "Gflop/s", "threads": threads()}
     ids, _ = characters(folder)
-    subjects = [(cell, hidden, "stable") for hidden in HIDDEN for cell in ("lstm", "gru")]
-    subjects += [("lstm", 256, "free"), ("gru", 256, "free")]
+    subjects = [(cell, hidden, "stable") for hidden in sizes for cell in ("lstm", "gru")]
+    if 256 in sizes:
+        subjects = [("lstm", 256, "free"), ("gru", 256, "free"), *subjects]
     if quick:
         subjects = [("lstm", 64, "stable"), ("gru", 64, "stable"), ("lstm", 256, "free")]
     for cell, hidden, kind in subjects:
@@ -79,9 +83,10 @@ def compared(module: Any, x: Tensor, tol: float, speed: float, backward: bool) -
     fast = unrecur.parallel(module, tol)
     call = _both if backward else _forward
     # The first call measures the device and chooses.
-    _timed(lambda: call(fast, x), 2)
-    seconds, found = _timed(lambda: call(fast, x), REPEATS)
-    slow, wanted = _timed(lambda: call(module, x), REPEATS if expected < 2 else 1)
+    repeats = REPEATS if expected < 1 else 1
+    _timed(lambda: call(fast, x), repeats)
+    seconds, found = _timed(lambda: call(fast, x), repeats)
+    slow, wanted = _timed(lambda: call(module, x), repeats)
     errors = [float((a - b).abs().max()) for a, b in zip(found, wanted, strict=True)]
     row: dict[str, Any] = {
         **what,

@@ -11,18 +11,18 @@ from unrecur.studies.environment import environment
 RESULTS = Path(__file__).parent / "results"
 
 
-def run(name: str, rows: Iterable[dict[str, Any]], write: bool) -> None:
-    """Print each row as it comes and, if asked to, keep them all with their environment."""
-    kept: list[str] = []
-    try:
-        for row in rows:
-            line = json.dumps(row)
-            print(line, flush=True)
-            kept.append(line)
-    finally:  # what was measured before an interruption is kept too
-        if write and kept:
-            lines = [json.dumps({"environment": environment()}), *kept]
-            (RESULTS / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+def run(name: str, rows: Iterable[dict[str, Any]], write: bool, append: bool = False) -> None:
+    """Print each row as it comes and, if asked to, keep it with the environment of the run."""
+    kept = RESULTS / f"{name}.jsonl"
+    if write:
+        lines = kept.read_text() if append and kept.exists() else ""
+        kept.write_text(lines + json.dumps({"environment": environment()}) + "\n")
+    for row in rows:
+        line = json.dumps(row)
+        print(line, flush=True)
+        if write:  # at once, so that an interruption loses nothing
+            with kept.open("a") as file:
+                file.write(line + "\n")
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

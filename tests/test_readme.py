@@ -10,11 +10,13 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 @pytest.mark.skipif(not README.exists(), reason="the README is not here")
-def test_the_example_runs(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def test_the_examples_run(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     torch.manual_seed(0)
-    exec(code, {})
-    assert "largest difference" in capsys.readouterr().out.splitlines()[0]
+    exec("\n".join(blocks), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert "largest difference" in lines[0]
+    assert all("True" in line for line in lines[2:])
 
 
 def test_it_is_short_and_lists_every_verb():

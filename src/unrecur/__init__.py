@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from unrecur.core.model import AbstractSequenceModel as AbstractSequenceModel
     from unrecur.data.task import Task as Task
     from unrecur.data.tasks import load_task as load_task
+    from unrecur.interop.read import read_recurrences as read_recurrences
+    from unrecur.interop.recurrence import Recurrence as Recurrence
     from unrecur.layers.recurrent import Recurrent as Recurrent
     from unrecur.models.spec import Spec as Spec
     from unrecur.models.spec import build as build
@@ -95,6 +97,8 @@ _HOMES = {
     "AbstractSequenceModel": "core.model",
     "Task": "data.task",
     "load_task": "data.tasks",
+    "read_recurrences": "interop.read",
+    "Recurrence": "interop.recurrence",
     "Recurrent": "layers.recurrent",
     "Spec": "models.spec",
     "build": "models.spec",
