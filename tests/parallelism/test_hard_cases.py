@@ -262,6 +262,15 @@ def test_a_weight_changed_behind_autograd_is_proved_anew():
     assert fast.reports[0].evidence is Evidence.MEASURED or fast.reports[0].stats.burn_in > 100
 
 
+def test_a_proof_follows_its_module_to_another_type():
+    module = stable()
+    fast, x = proof_of(module, 1.0), torch.rand(3000, 1, 3)
+    fast(x)
+    module.double()
+    fast(x.double())
+    assert fast.reports[0].evidence is Evidence.PROVED
+
+
 def test_nothing_is_proved_behind_dropout():
     module = stable(num_layers=2, dropout=0.5)
     fast, x = proof_of(module, 1.0), torch.rand(3000, 1, 3)

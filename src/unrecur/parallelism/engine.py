@@ -188,11 +188,17 @@ class Engine:
                 evidence = Evidence.PROVED_ON_INPUT
         elif self.proof and stats.solver == "Sequential" and not bool(off.any()):
             bound, evidence = torch.zeros_like(unknown), Evidence.PROVED
-        largest: float | None = float(bound.max())
-        if largest is None or not largest <= tol:
-            bound, evidence, largest = unknown, Evidence.MEASURED, None
-        reverse_too = job.direction == 1
-        report = Report(job.layer, reverse_too, solution.result, stats, evidence, largest)
+        known = bool((bound <= tol).all())
+        if not known:
+            bound, evidence = unknown, Evidence.MEASURED
+        report = Report(
+            job.layer,
+            job.direction == 1,
+            solution.result,
+            stats,
+            evidence,
+            float(bound.max()) if known else None,
+        )
         return solution.y, solution.last, bound, report
 
     def _proved(self, layers: list[list[Weighted]], tolerances: list[float]) -> Proofs:
@@ -200,8 +206,7 @@ class Engine:
         tensors = [weight for layer in layers for _, named in layer for weight in named.values()]
         kept, proofs = self._proofs
         # By value: weights that are clipped through `.data` change without a trace.
-        same = len(kept) == len(tensors) and all(map(torch.equal, kept, tensors))
-        if not same:
+        if len(kept) != len(tensors) or not all(map(_same, kept, tensors)):
             proofs = self._prove(layers, tolerances)
             self._proofs = [tensor.detach().clone() for tensor in tensors], proofs
         return proofs
@@ -240,6 +245,11 @@ class Engine:
 def _started(h: Tensor | None) -> bool:
     """Say whether a run starts from another state than zero."""
     return h is not None and bool(h.any())
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    alike = one.dtype == other.dtype and one.device == other.device
+    return alike and torch.equal(one, other)
 
 
 def _finite(off: Tensor) -> bool:
