@@ -1,6 +1,6 @@
 """Recurrent layers run in parallel over time, against torch's own: ratio and error in one run.
 
-    python benchmarks/parallel.py --data-dir DIR [--quick] [--hidden N ...] [--write] [--append]
+    python benchmarks/parallel.py --data-dir DIR [--quick] [--hidden N ...] [--cell ...] [--write] [--append]
 
 Weights are trained on text by benchmarks/weights.py (a cache keeps them); inputs are text. Each row
 is one cell, size, length and number of rows: seconds of torch's module and of `unrecur.parallel` on
@@ -37,21 +37,24 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True, help="with text/")
     parser.add_argument("--quick", action="store_true", help="a few rows, under five minutes")
     parser.add_argument("--hidden", type=int, nargs="+", default=HIDDEN, help="sizes of the grid")
+    parser.add_argument("--cell", nargs="+", default=["lstm", "gru"], help="cells of the grid")
     parser.add_argument("--append", action="store_true", help="to the rows that are kept already")
     given = parser.parse_args()
     name = "parallel_quick" if given.quick else "parallel"
-    measures = measured(given.data_dir, given.quick, given.hidden)
+    measures = measured(given.data_dir, given.quick, given.hidden, given.cell)
     rows.run(name, measures, given.write, given.append)
 
 
-def measured(folder: Path, quick: bool, sizes: list[int]) -> Iterator[dict[str, Any]]:
+def measured(
+    folder: Path, quick: bool, sizes: list[int], cells: list[str]
+) -> Iterator[dict[str, Any]]:
     """Measure the grid."""
     speed = product_speed()
     yield {"matrix product": round(speed / 1e9, 1), "unit": "Gflop/s", "threads": threads()}
     ids, _ = characters(folder)
-    subjects = [(cell, hidden, "stable") for hidden in sizes for cell in ("lstm", "gru")]
+    subjects = [(cell, hidden, "stable") for hidden in sizes for cell in cells]
     if 256 in sizes:
-        subjects = [("lstm", 256, "free"), ("gru", 256, "free"), *subjects]
+        subjects = [(cell, 256, "free") for cell in cells] + subjects
     if quick:
         subjects = [("lstm", 64, "stable"), ("gru", 64, "stable"), ("lstm", 256, "free")]
     for cell, hidden, kind in subjects:
