@@ -1,6 +1,7 @@
 """Recurrent layers run in parallel over time, against torch's own: ratio and error in one run.
 
-    python benchmarks/parallel.py --data-dir DIR [--quick] [--hidden N ...] [--cell ...] [--write] [--append]
+    python benchmarks/parallel.py --data-dir DIR [--quick] [--hidden N ...] [--cell ...]
+        [--write] [--append]
 
 Weights are trained on text by benchmarks/weights.py (a cache keeps them); inputs are text. Each row
 is one cell, size, length and number of rows: seconds of torch's module and of `unrecur.parallel` on

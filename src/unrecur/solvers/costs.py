@@ -11,8 +11,9 @@ from unrecur.core.cell import AbstractCell
 from unrecur.solvers.cut import advance
 
 ROWS = (1, 4, 16, 64, 256)
-STEPS = (128, 64, 32, 16, 8)
-LONGEST = 0.05  # seconds; no more rows are tried once a run takes longer
+STEPS = (64, 32, 16, 8, 4)
+LONGEST = 0.1  # seconds; no more rows are tried once a run takes longer,
+LEAST = 3  # but so many are: how the cost grows with the rows is all that a plan hangs on
 # What a run in pieces takes beside its steps: some hundred small operations. Seen on one CPU.
 OVERHEAD = 2e-3  # seconds
 
@@ -38,8 +39,6 @@ class Cost:
         Returns:
             Seconds.
         """
-        if len(self.rows) == 1:
-            return self.seconds[0]
         n = min(max(bisect_left(self.rows, rows), 1), len(self.rows) - 1)
         (r, s), (more, longer) = ((self.rows[m], self.seconds[m]) for m in (n - 1, n))
         return max(s + (longer - s) * (rows - r) / (more - r), self.seconds[0])
@@ -78,7 +77,7 @@ def _measure(cell: AbstractCell, device: torch.device, dtype: torch.dtype) -> Co
         # The difference, as a call costs something beside its steps.
         rows.append(count)
         seconds.append(max(taken[1] - taken[0], 1e-9) / (3 * steps))
-        if taken[1] > LONGEST:
+        if taken[1] > LONGEST and len(rows) >= LEAST:
             break
     return Cost(tuple(rows), tuple(seconds))
 
