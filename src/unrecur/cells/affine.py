@@ -3,7 +3,7 @@
 from abc import abstractmethod
 
 import torch
-from jaxtyping import Float, Inexact, Int
+from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
 from unrecur import _check
@@ -47,15 +47,6 @@ class AbstractAffineCell(AbstractCell):
         real, imaginary = torch.diag_embed(a.real), torch.diag_embed(a.imag)
         upper, lower = torch.cat([real, -imaginary], -1), torch.cat([imaginary, real], -1)
         return torch.cat([upper, lower], -2)
-
-    def fused(
-        self,
-        x: Float[Tensor, "B T D"] | Float[Tensor, "N D"],
-        h: Float[Tensor, "B S"],
-        batch_sizes: Int[Tensor, " T"] | None = None,
-    ) -> None:
-        """Torch has no kernel for these cells."""
-        return None
 
 
 class AbstractInputGatedCell(AbstractAffineCell):

@@ -1,7 +1,7 @@
 """The minimal gated unit."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import linear
 
@@ -65,12 +65,3 @@ class MGU(AbstractHiddenCell):
         b_f, b_n = (None, None) if self.bias_hh_l0 is None else self.bias_hh_l0.chunk(2)
         f = torch.sigmoid(f_x + linear(h, w_f, b_f))
         return f, torch.tanh(n_x + linear(f * h, w_n, b_n))
-
-    def fused(
-        self,
-        x: Float[Tensor, "B T D"] | Float[Tensor, "N D"],
-        h: Float[Tensor, "B S"],
-        batch_sizes: Int[Tensor, " T"] | None = None,
-    ) -> None:
-        """Torch has no kernel for this cell."""
-        return None

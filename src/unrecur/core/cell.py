@@ -58,7 +58,6 @@ class AbstractCell(nn.Module, ABC):
             The matrix whose row i is the gradient of the i-th number of the next state.
         """
 
-    @abstractmethod
     def fused(
         self,
         x: Float[Tensor, "B T D"] | Float[Tensor, "N D"],
@@ -73,8 +72,10 @@ class AbstractCell(nn.Module, ABC):
             batch_sizes: Those of the `PackedSequence`; None for a block.
 
         Returns:
-            The outputs at every step and the last state; None where torch has no such kernel.
+            The outputs at every step and the last state; None where torch has no such kernel, as
+            here, if a cell does not say otherwise.
         """
+        return None
 
     def init_state(self, batch: int) -> Float[Tensor, "B S"]:
         """Make the state before the first input: zeros.

@@ -1,7 +1,7 @@
 """Two cells that other frameworks have and torch has not."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -65,15 +65,6 @@ class ResetFirstGRU(AbstractHiddenCell):
         r = torch.sigmoid(r_x + linear(h, w_r, b_r))
         z = torch.sigmoid(z_x + linear(h, w_z, b_z))
         return r, z, torch.tanh(n_x + linear(r * h, w_n, b_n))
-
-    def fused(
-        self,
-        x: Float[Tensor, "B T D"] | Float[Tensor, "N D"],
-        h: Float[Tensor, "B S"],
-        batch_sizes: Int[Tensor, " T"] | None = None,
-    ) -> None:
-        """Torch has no kernel for this cell."""
-        return None
 
 
 class PeepholeLSTM(AbstractTorchCell):
@@ -167,12 +158,3 @@ class PeepholeLSTM(AbstractTorchCell):
         g = torch.tanh(g)
         new = f * cell + i * g
         return i, f, g, torch.sigmoid(o + p_o * new), new
-
-    def fused(
-        self,
-        x: Float[Tensor, "B T D"] | Float[Tensor, "N D"],
-        h: Float[Tensor, "B S"],
-        batch_sizes: Int[Tensor, " T"] | None = None,
-    ) -> None:
-        """Torch has no kernel for this cell."""
-        return None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrecur import _check
@@ -72,15 +72,6 @@ class PhiCell(AbstractCell):
             return one(h, x)
         rows = torch.func.vmap(one)(h.reshape(-1, h.shape[-1]), x.reshape(-1, x.shape[-1]))
         return rows.reshape(*h.shape, h.shape[-1])
-
-    def fused(
-        self,
-        x: Float[Tensor, "B T D"] | Float[Tensor, "N D"],
-        h: Float[Tensor, "B S"],
-        batch_sizes: Int[Tensor, " T"] | None = None,
-    ) -> None:
-        """There is no kernel for a function."""
-        return None
 
     def init_state(self, batch: int) -> Float[Tensor, "B S"]:
         """Make zeros, on the device and in the dtype of the weights if there are any."""

@@ -18,7 +18,7 @@ from unrecur.parallelism.proof import CellProof, follow, prove, within
 from unrecur.solvers.auto import Auto
 from unrecur.solvers.chunked import Chunked
 from unrecur.solvers.solution import Result, Stats
-from unrecur.solvers.solver import AbstractSolver
+from unrecur.solvers.solver import AbstractSolver, check_solver
 from unrecur.solvers.unroll import check_tolerance, unroll_with
 
 Proof = Literal["weights", "inputs"]
@@ -89,10 +89,7 @@ class Engine:
         _check.positive(tol, "tol")
         if slab is not None:
             _check.positive_integer(slab, "slab")
-        if not (solver is None or isinstance(solver, AbstractSolver)):
-            raise InputError(
-                f"solver must be one like Chunked() or Auto(), got {solver!r}; make it with ()."
-            )
+        check_solver(solver)
         if proof is not None:
             _check.known_name(proof, get_args(Proof), "proof")
             if input_box is None:

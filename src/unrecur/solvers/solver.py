@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
+from unrecur._check import InputError
 from unrecur.solvers.solution import Problem, Solution
 
 S = TypeVar("S")
@@ -83,3 +84,18 @@ class AbstractIteration(AbstractSolver, Generic[S]):
         while iterations < self.max_iterations and not self.terminate(problem, guess):
             guess, iterations = self.step(problem, guess), iterations + 1
         return self.finish(problem, guess, iterations)
+
+
+def check_solver(solver: AbstractSolver | None) -> None:
+    """Check that what a user hands in as a solver is one.
+
+    Args:
+        solver: A solver; None where it is left out.
+
+    Raises:
+        InputError: It is something else, such as a name or the class of a solver.
+    """
+    if not (solver is None or isinstance(solver, AbstractSolver)):
+        raise InputError(
+            f"solver must be one like Chunked() or Auto(), got {solver!r}; make it with ()."
+        )

@@ -17,7 +17,7 @@ from unrecur.solvers.auto import Auto
 from unrecur.solvers.in_sequence import Sequential
 from unrecur.solvers.scan import Scan
 from unrecur.solvers.solution import Problem, Solution
-from unrecur.solvers.solver import AbstractSolver, Run
+from unrecur.solvers.solver import AbstractSolver, Run, check_solver
 
 LEAST_ROUNDINGS = 32  # no tolerance below so many units of rounding can be met
 BURN_IN = 64  # of the adjoint, where the solver had none
@@ -101,10 +101,7 @@ def unroll_with(
         _check.lengths(lengths, *x.shape[:2])
     if slab is not None:
         _check.positive_integer(slab, "slab")
-    if not (solver is None or isinstance(solver, AbstractSolver)):
-        raise _check.InputError(
-            f"solver must be one like Chunked() or Auto(), got {solver!r}; make it with ()."
-        )
+    check_solver(solver)
     check_tolerance(tol, x.dtype)
     h = cell.init_state(len(x)) if h is None else h
     for name, tensor in (("h", h), *weights.items()):
