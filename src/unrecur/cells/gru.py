@@ -38,7 +38,7 @@ class GRU(AbstractHiddenCell):
 
     def phi(self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B S"]:
         """Advance the state; see `AbstractCell.phi`."""
-        _, z, n, _ = self._gates(h, x)
+        _, z, n, _ = self.activations(h, x)
         return (1 - z) * n + z * h
 
     def jacobian(
@@ -47,7 +47,7 @@ class GRU(AbstractHiddenCell):
         """Give dh'/dh; see `AbstractCell.jacobian`."""
         # With m = W'_n h + b'_n: diag(z) + diag((h-n) z(1-z)) W'_z
         # + diag((1-z)(1-n^2)) (diag(m r(1-r)) W'_r + diag(r) W'_n).
-        r, z, n, m = self._gates(h, x)
+        r, z, n, m = self.activations(h, x)
         w_r, w_z, w_n = self.weight_hh_l0.chunk(3)
         slope = (1 - z) * (1 - n.square())
         return (
@@ -57,8 +57,18 @@ class GRU(AbstractHiddenCell):
             + (slope * r)[..., None] * w_n
         )
 
-    def _gates(self, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Give r, z, n and the candidate's recurrent part m = W'_n h + b'_n."""
+    def activations(
+        self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Give the gates of one step.
+
+        Args:
+            h: The state.
+            x: The input.
+
+        Returns:
+            r, z, n, and the candidate's recurrent part m = W'_n h + b'_n.
+        """
         r_x, z_x, n_x = self.from_input(x).chunk(3, -1)
         r_h, z_h, m = self.from_hidden(h).chunk(3, -1)
         r, z = torch.sigmoid(r_x + r_h), torch.sigmoid(z_x + z_h)

@@ -51,7 +51,7 @@ class LSTM(AbstractTorchCell):
     def phi(self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B S"]:
         """Advance the state; see `AbstractCell.phi`."""
         cell, _ = h.chunk(2, -1)
-        i, f, g, o = self._gates(h, x)
+        i, f, g, o = self.activations(h, x)
         new = f * cell + i * g
         return torch.cat([new, o * torch.tanh(new)], -1)
 
@@ -63,7 +63,7 @@ class LSTM(AbstractTorchCell):
         # and, with s = o (1 - tanh(c')^2): dh'/dc = diag(s f),
         # dh'/dh = diag(s) dc'/dh + diag(tanh(c') o(1-o)) W_o.
         cell, _ = h.chunk(2, -1)
-        i, f, g, o = self._gates(h, x)
+        i, f, g, o = self.activations(h, x)
         w_i, w_f, w_g, w_o = self.weight_hh_l0.chunk(4)
         shown = torch.tanh(f * cell + i * g)
         slope = o * (1 - shown.square())
@@ -79,8 +79,18 @@ class LSTM(AbstractTorchCell):
         by_hidden = torch.cat([cell_by_hidden, hidden_by_hidden], -2)
         return torch.cat([by_cell, by_hidden], -1)
 
-    def _gates(self, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Give i, f, g, o."""
+    def activations(
+        self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Give the gates of one step.
+
+        Args:
+            h: The state.
+            x: The input.
+
+        Returns:
+            i, f, g, o.
+        """
         i, f, g, o = (self.from_input(x) + self.from_hidden(self.readout(h))).chunk(4, -1)
         return torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
 

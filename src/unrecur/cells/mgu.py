@@ -39,7 +39,7 @@ class MGU(AbstractHiddenCell):
 
     def phi(self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B S"]:
         """Advance the state; see `AbstractCell.phi`."""
-        f, n = self._gates(h, x)
+        f, n = self.activations(h, x)
         return (1 - f) * h + f * n
 
     def jacobian(
@@ -48,7 +48,7 @@ class MGU(AbstractHiddenCell):
         """Give dh'/dh; see `AbstractCell.jacobian`."""
         # diag(1-f) + diag((n-h) f(1-f)) W'_f
         # + diag(f (1-n^2)) W'_n (diag(f) + diag(h f(1-f)) W'_f).
-        f, n = self._gates(h, x)
+        f, n = self.activations(h, x)
         w_f, w_n = self.weight_hh_l0.chunk(2)
         gate_slope = f * (1 - f)
         gated_by_hidden = torch.diag_embed(f) + (h * gate_slope)[..., None] * w_f
@@ -58,8 +58,18 @@ class MGU(AbstractHiddenCell):
             + (f * (1 - n.square()))[..., None] * (w_n @ gated_by_hidden)
         )
 
-    def _gates(self, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Give f and n."""
+    def activations(
+        self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]
+    ) -> tuple[Tensor, Tensor]:
+        """Give the gates of one step.
+
+        Args:
+            h: The state.
+            x: The input.
+
+        Returns:
+            f and n.
+        """
         f_x, n_x = self.from_input(x).chunk(2, -1)
         w_f, w_n = self.weight_hh_l0.chunk(2)
         b_f, b_n = (None, None) if self.bias_hh_l0 is None else self.bias_hh_l0.chunk(2)

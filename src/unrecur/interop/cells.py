@@ -39,7 +39,7 @@ class ResetFirstGRU(AbstractHiddenCell):
 
     def phi(self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B S"]:
         """Advance the state; see `AbstractCell.phi`."""
-        _, z, n = self._gates(h, x)
+        _, z, n = self.activations(h, x)
         return (1 - z) * n + z * h
 
     def jacobian(
@@ -48,7 +48,7 @@ class ResetFirstGRU(AbstractHiddenCell):
         """Give dh'/dh; see `AbstractCell.jacobian`."""
         # diag(z) + diag((h-n) z(1-z)) W'_z
         # + diag((1-z)(1-n^2)) W'_n (diag(r) + diag(h r(1-r)) W'_r).
-        r, z, n = self._gates(h, x)
+        r, z, n = self.activations(h, x)
         w_r, w_z, w_n = self.weight_hh_l0.chunk(3)
         kept_by_hidden = torch.diag_embed(r) + (h * r * (1 - r))[..., None] * w_r
         return (
@@ -57,8 +57,18 @@ class ResetFirstGRU(AbstractHiddenCell):
             + ((1 - z) * (1 - n.square()))[..., None] * (w_n @ kept_by_hidden)
         )
 
-    def _gates(self, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give r, z and n."""
+    def activations(
+        self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the gates of one step.
+
+        Args:
+            h: The state.
+            x: The input.
+
+        Returns:
+            r, z and n.
+        """
         r_x, z_x, n_x = self.from_input(x).chunk(3, -1)
         w_r, w_z, w_n = self.weight_hh_l0.chunk(3)
         b_r, b_z, b_n = (None,) * 3 if self.bias_hh_l0 is None else self.bias_hh_l0.chunk(3)
@@ -121,7 +131,7 @@ class PeepholeLSTM(AbstractTorchCell):
 
     def phi(self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B S"]:
         """Advance the state; see `AbstractCell.phi`."""
-        *_, o, new = self._gates(h, x)
+        *_, o, new = self.activations(h, x)
         return torch.cat([new, o * torch.tanh(new)], -1)
 
     def jacobian(
@@ -133,7 +143,7 @@ class PeepholeLSTM(AbstractTorchCell):
         # t = tanh(c') and s = o (1 - t^2) + t o(1-o) p_o: dh'/dc = diag(s) dc'/dc,
         # dh'/dh = diag(s) dc'/dh + diag(t o(1-o)) W_o.
         cell, _ = h.chunk(2, -1)
-        i, f, g, o, new = self._gates(h, x)
+        i, f, g, o, new = self.activations(h, x)
         w_i, w_f, w_g, w_o = self.weight_hh_l0.chunk(4)
         p_i, p_f, p_o = self.weight_peephole_l0.chunk(3)
         by_i, by_f = g * i * (1 - i), cell * f * (1 - f)
@@ -149,8 +159,18 @@ class PeepholeLSTM(AbstractTorchCell):
         by_hidden = torch.cat([cell_by_hidden, hidden_by_hidden], -2)
         return torch.cat([torch.cat(by_cell, -2), by_hidden], -1)
 
-    def _gates(self, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Give i, f, g, o and the new cell state, which o sees."""
+    def activations(
+        self, h: Float[Tensor, "*B S"], x: Float[Tensor, "*B D"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Give the gates of one step.
+
+        Args:
+            h: The state.
+            x: The input.
+
+        Returns:
+            i, f, g, o, and the new cell state, which o sees.
+        """
         cell, hidden = h.chunk(2, -1)
         i, f, g, o = (self.from_input(x) + self.from_hidden(hidden)).chunk(4, -1)
         p_i, p_f, p_o = self.weight_peephole_l0.chunk(3)

@@ -1,0 +1,425 @@
+"""A recurrence inside a live module: what goes into it, and the module rerun on other outputs."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from unrecur._check import InputError
+from unrecur.audits.blocks import Reference
+from unrecur.audits.subject import Subject, outputs_of, sequences_of
+from unrecur.core.cell import AbstractCell
+from unrecur.interop.modules import find_in_module, layers_of
+from unrecur.interop.recurrence import Recurrence
+from unrecur.layers.recurrent import Recurrent
+
+AGREED = 1e-4  # of the outputs' size: what the rerun module may differ by from itself
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a recurrent module.
+
+    Attributes:
+        x: Its inputs, padded, [B, T, D].
+        lengths: How many steps of each row are valid.
+        before: The flat states that it was given, one a cell, [B, S]; None for none.
+        after: The flat states that it gave.
+        given: The inputs as they came.
+    """
+
+    x: Tensor
+    lengths: Tensor
+    before: list[Tensor] | None
+    after: list[Tensor]
+    given: Any
+
+
+@dataclass(eq=False)
+class Tap:
+    """A recurrent module whose calls are written down, or answered in its place.
+
+    Attributes:
+        module: The module.
+        name: Its name in the model.
+        calls: What it was called with.
+        answers: What it shall answer with, call by call; None while it runs itself.
+    """
+
+    module: nn.Module
+    name: str
+    calls: list[Call] = field(default_factory=list)
+    answers: Iterator[Any] | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen to the module while the block runs."""
+        self.calls.clear()
+        handle = self.module.register_forward_hook(self._hear, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _hear(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        """Write a call down, and answer it if there is an answer."""
+        if self.answers is not None:
+            return next(self.answers)
+        self.calls.append(_read_call(self, args, kwargs, output))
+        return None
+
+
+def _read_call(tap: Tap, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
+    """Read the inputs and states of one call."""
+    module = tap.module
+    names = ("x", "state", "lengths") if isinstance(module, Recurrent) else ("input", "hx")
+    given = dict(zip(names, args, strict=False)) | kwargs
+    x, state = given[names[0]], given.get(names[1])
+    if isinstance(module, nn.RNNCellBase):
+        block = (x if x.dim() == 2 else x[None])[:, None]
+        after = output if isinstance(output, tuple) else (output,)
+        lengths = torch.ones(len(block), dtype=torch.long)
+        before = None if state is None else (state if isinstance(state, tuple) else (state,))
+        return Call(block, lengths, _flat_of_cell(before), _flat_of_cell(after) or [], x)
+    if isinstance(module, Recurrent):
+        lengths = given.get("lengths")
+        lengths = torch.full((len(x),), x.shape[1]) if lengths is None else lengths.cpu()
+        return Call(x, lengths, None if state is None else [*state], [*output[1]], x)
+    assert isinstance(module, nn.RNNBase)
+    if isinstance(x, PackedSequence):
+        block, lengths = pad_packed_sequence(x, batch_first=True)
+    else:
+        block = x[None] if x.dim() == 2 else x if module.batch_first else x.transpose(0, 1)
+        lengths = torch.full((len(block),), block.shape[1])
+    single = not isinstance(x, PackedSequence) and x.dim() == 2
+    return Call(
+        block,
+        lengths,
+        None if state is None else _flat_of_layers(state, single),
+        _flat_of_layers(output[1], single),
+        x,
+    )
+
+
+def _flat_of_cell(state: Iterable[Tensor] | None) -> list[Tensor] | None:
+    """Make the flat state of a torch cell: h, or [c, h] of the pair (h, c)."""
+    if state is None:
+        return None
+    parts = [part if part.dim() == 2 else part[None] for part in state]
+    return [torch.cat(parts[::-1], -1)]
+
+
+def _flat_of_layers(state: Any, single: bool) -> list[Tensor]:
+    """Make the flat states of torch's layers, each [B, S]."""
+    parts = state if isinstance(state, tuple) else (state,)
+    parts = [part[:, None] if single else part for part in parts]
+    return [*torch.cat(parts[::-1], -1).unbind(0)]
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """What one call of the model made of the recurrence.
+
+    Attributes:
+        calls: The calls of the recurrence: one, or several that hand the state on.
+        run: Calls the model again and gives its output.
+    """
+
+    calls: tuple[Call, ...]
+    run: Callable[[], Tensor]
+
+    @property
+    def lengths(self) -> Tensor:
+        """The length of each sequence, [B]."""
+        if len(self.calls) == 1:
+            return self.calls[0].lengths
+        return torch.stack([call.lengths for call in self.calls]).sum(0)
+
+    def sequences(self) -> list[Tensor]:
+        """Give the recurrence's inputs, one tensor a sequence."""
+        block = torch.cat([call.x for call in self.calls], 1)
+        return [x[:length] for x, length in zip(block, self.lengths.tolist(), strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Rerun:
+    """A model that is run again with another answer of its recurrence.
+
+    Attributes:
+        tap: The recurrence.
+        turns: The calls of the model.
+        per_step: Whether the model gives an output for each step.
+    """
+
+    tap: Tap
+    turns: tuple[Turn, ...]
+    per_step: bool
+
+    def __call__(self, reference: Reference) -> list[Tensor]:
+        """Rerun the model; see `subject.Finish`."""
+        parts = reference.y.split(reference.lengths.tolist())
+        flat = [h for cells in reference.last for h in cells]
+        found: list[Tensor] = []
+        row = 0
+        for turn in self.turns:
+            rows = slice(row, row + len(turn.lengths))
+            row = rows.stop
+            self.tap.answers = iter(
+                _answers(self.tap.module, turn, list(parts[rows]), [h[rows] for h in flat])
+            )
+            try:
+                with self.tap.listening():
+                    output = turn.run()
+            finally:
+                self.tap.answers = None
+            found += by_sequence(output, turn, self.tap.module, self.per_step)
+        return found
+
+
+def _answers(module: nn.Module, turn: Turn, parts: list[Tensor], last: list[Tensor]) -> list[Any]:
+    """Lay the recurrence's outputs out as its module gives them, call by call."""
+    block = nn.utils.rnn.pad_sequence(parts, batch_first=True)
+    answers, step = [], 0
+    for call in turn.calls:
+        time = call.x.shape[1]
+        y = block[:, step : step + time]
+        short = time - y.shape[1]  # padding of the module's own
+        y = torch.cat([y, y.new_zeros(len(y), short, y.shape[2])], 1) if short else y
+        answers.append(_answer(module, call, y, last))
+        step += time
+    return answers
+
+
+def _answer(module: nn.Module, call: Call, y: Tensor, last: list[Tensor]) -> Any:
+    """Make one answer."""
+    if isinstance(module, nn.RNNCellBase):
+        h = y[:, 0] if call.given.dim() == 2 else y[0, 0]
+        # Only what a cell shows is known at each step; what it is handed back it does not read.
+        return (h, torch.zeros_like(h)) if isinstance(module, nn.LSTMCell) else h
+    if isinstance(module, Recurrent):
+        return y, tuple(last)
+    assert isinstance(module, nn.RNNBase)
+    parts = torch.stack(last).chunk(2 if isinstance(module, nn.LSTM) else 1, -1)
+    states = [part.contiguous() for part in parts[::-1]]
+    if isinstance(call.given, PackedSequence):
+        shown: Any = pack_padded_sequence(y, call.lengths, batch_first=True, enforce_sorted=False)
+    elif call.given.dim() == 2:
+        shown, states = y[0], [state[:, 0] for state in states]
+    else:
+        shown = y if module.batch_first else y.transpose(0, 1)
+    return shown, tuple(states) if isinstance(module, nn.LSTM) else states[0]
+
+
+def by_sequence(output: Tensor, turn: Turn, module: nn.Module, per_step: bool) -> list[Tensor]:
+    """Cut a model's output into those of its sequences.
+
+    Args:
+        output: The output.
+        turn: The call that gave it.
+        module: The recurrence.
+        per_step: Whether there is an output for each step.
+
+    Returns:
+        One tensor a sequence.
+    """
+    rows, lengths = len(turn.lengths), turn.lengths.tolist()
+    if per_step:
+        axis = _time_axis(output, turn, module)
+        assert axis is not None
+        block = output if axis == 1 else output.transpose(0, 1) if output.dim() > 1 else output
+        if rows == 1 and axis == 0 and (output.dim() == 1 or output.shape[1] != 1):
+            block = output[None]
+        return [y[:length] for y, length in zip(block, lengths, strict=True)]
+    if output.dim() and len(output) == rows:
+        return list(output)
+    if rows == 1:
+        return [output]
+    raise InputError(
+        f"expected an output for each of {rows} sequences, or for each of their steps, got the "
+        f"shape {list(output.shape)}. Say which with output=."
+    )
+
+
+def _time_axis(output: Tensor, turn: Turn, module: nn.Module) -> int | None:
+    """Find the axis of time in an output; None where there is none."""
+    rows = len(turn.lengths)
+    time = sum(call.x.shape[1] for call in turn.calls)
+    times = {time, int(turn.lengths.max())}
+    shape = tuple(output.shape)
+    batch_first = getattr(module, "batch_first", True)
+    after = len(shape) > 1 and shape[0] == rows and shape[1] in times
+    before = len(shape) > 1 and shape[0] in times and shape[1] == rows
+    if rows == 1 and len(shape) and shape[0] in times and not after:
+        return 0
+    if before and (not batch_first or not after):
+        return 0
+    return 1 if after else None
+
+
+def capture(
+    module: nn.Module,
+    x: Any,
+    name: str,
+    output: Callable[[Any], Tensor] | None = None,
+) -> Subject:
+    """Run a module and take one of its recurrences out of it.
+
+    Args:
+        module: The module, in evaluation mode.
+        x: What it is called with: a tensor, a tuple of arguments, a dict of keyword arguments; or a
+            list of sequences that it is called with one by one, [1, time, ...] each.
+        name: The name of the recurrence, as `find_in_module` gives it.
+        output: Takes the output that counts out of what the module returns; the first tensor in it
+            if left out.
+
+    Returns:
+        The recurrence with its inputs, and the model around it.
+
+    Raises:
+        InputError: The module is in training mode, does not call the recurrence, or in a way that
+            is not understood; or its inputs are not fit for an audit.
+    """
+    if module.training:
+        raise InputError("the module is in training mode, where dropout errs too: call eval() on it.")
+    recurrence = find_in_module(module)[name]()
+    inner = dict(module.named_modules()).get(name, module)
+    if not isinstance(inner, (nn.RNNBase, nn.RNNCellBase, Recurrent)):
+        return _bare(recurrence, inner is module, x)
+    tap = Tap(inner, name)
+    take = output or _first_tensor
+    turns, outputs = [], []
+    for run in _runs(module, x, take):
+        with torch.no_grad(), tap.listening():
+            outputs.append(run())
+        turns.append(Turn(_carried(tap, recurrence), run))
+    per_step = all(
+        _time_axis(y, turn, inner) is not None for y, turn in zip(outputs, turns, strict=True)
+    )
+    features = recurrence.cells[0][0].input_size
+    parts = [part for turn in turns for part in turn.sequences()]
+    sequences = sequences_of(parts, features)
+    finish = Rerun(tap, tuple(turns), per_step)
+    initial = _initial(turns, recurrence)
+    bare = inner is module and output is None
+    return Subject(recurrence, sequences, finish, per_step, initial, bare=bare)
+
+
+def _bare(recurrence: Recurrence, alone: bool, x: Any) -> Subject:
+    """Take a cell that is only known by its step; x are its own inputs."""
+    if not alone or not isinstance(x, (Tensor, list)):
+        raise InputError(
+            f"'{recurrence.name}' is called in a way that only its author knows. Audit it by "
+            "itself: pass it instead of the module around it, and its own inputs [batch, time, "
+            "features] as x."
+        )
+    sequences = sequences_of(list(x), recurrence.cells[0][0].input_size)
+    return Subject(recurrence, sequences, outputs_of(recurrence), bare=True)
+
+
+def _runs(
+    module: nn.Module, x: Any, take: Callable[[Any], Tensor]
+) -> Iterator[Callable[[], Tensor]]:
+    """List the calls of the module."""
+    if isinstance(x, list):
+        for part in x:
+            yield lambda part=part: take(module(part[None]))
+    elif isinstance(x, dict):
+        yield lambda: take(module(**x))
+    elif isinstance(x, tuple):
+        yield lambda: take(module(*x))
+    else:
+        yield lambda: take(module(x))
+
+
+def _first_tensor(value: Any) -> Tensor:
+    """Find the first tensor in what a module returns."""
+    if isinstance(value, PackedSequence):
+        return pad_packed_sequence(value, batch_first=True)[0]
+    if isinstance(value, Tensor):
+        return value
+    parts = value.values() if isinstance(value, dict) else value
+    if isinstance(parts, str) or not isinstance(parts, Iterable):
+        raise InputError(
+            f"expected a tensor among what the module returns, got {type(value).__name__}. Take it "
+            "out with output=lambda returned: ..."
+        )
+    for part in parts:
+        return _first_tensor(part)
+    raise InputError("expected a tensor among what the module returns, got nothing.")
+
+
+def _carried(tap: Tap, recurrence: Recurrence) -> tuple[Call, ...]:
+    """Check that the calls of one run are one, or hand the state on."""
+    calls = tuple(tap.calls)
+    if not calls:
+        raise InputError(
+            f"the module was run and did not call '{tap.name}': its weights may be used without "
+            "it. Audit the recurrence itself, with its own inputs as x."
+        )
+    for first, second in zip(calls, calls[1:], strict=False):
+        handed = second.before is not None and len(second.before) == len(first.after)
+        if not handed or not all(
+            torch.equal(a, b) for a, b in zip(first.after, second.before or [], strict=True)
+        ):
+            raise InputError(
+                f"the module calls '{tap.name}' {len(calls)} times without handing its state on "
+                "unchanged: these are sequences of their own. Audit the recurrence itself, with its "
+                "own inputs as x."
+            )
+        if int(first.lengths.min()) < first.x.shape[1]:
+            raise InputError(f"'{tap.name}' is called in blocks that are padded inside.")
+    if len(calls) > 1 and any(len(cells) == 2 for cells in recurrence.cells):
+        raise InputError(f"'{tap.name}' reads from both ends and is called in blocks.")
+    return calls
+
+
+def _initial(turns: list[Turn], recurrence: Recurrence) -> list[list[Tensor]] | None:
+    """Give the states that the model starts its sequences from; None for zeros."""
+    if all(turn.calls[0].before is None for turn in turns):
+        return None
+    cells = [cell for layer in recurrence.cells for cell in layer]
+    parts = []
+    for turn in turns:
+        before = turn.calls[0].before
+        parts.append(
+            [cell.init_state(len(turn.lengths)) for cell in cells] if before is None else before
+        )
+    flat = [torch.cat(rows) for rows in zip(*parts, strict=True)]
+    if not any(bool(h.any()) for h in flat):
+        return None
+    each = iter(flat)
+    return [[next(each) for _ in layer] for layer in recurrence.cells]
+
+
+def check_rerun(subject: Subject, reference: Reference) -> None:
+    """Check that the model, rerun on its recurrence's own outputs, gives its own outputs.
+
+    Args:
+        subject: The model.
+        reference: The recurrence's run.
+
+    Raises:
+        InputError: It gives others.
+    """
+    if not isinstance(subject.finish, Rerun):
+        return
+    before = []
+    with torch.no_grad():
+        again = subject.finish(reference)
+        for turn in subject.finish.turns:
+            before += by_sequence(
+                turn.run(), turn, subject.finish.tap.module, subject.finish.per_step
+            )
+    size = max(1.0, *(float(y.abs().max()) for y in before))
+    apart = max(float((a - b).abs().max()) for a, b in zip(again, before, strict=True))
+    if not apart <= AGREED * size:
+        raise InputError(
+            f"the module, rerun on the outputs of '{subject.finish.tap.name}' that it gave itself, "
+            f"gives others (by {apart:.2g}): it draws random numbers, keeps something between calls, "
+            "or reads the recurrence's inner state. Audit the recurrence itself, with its own "
+            "inputs as x."
+        )

@@ -1,0 +1,96 @@
+"""A recurrence read from a file, with its inputs and what is known of the model around it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unrecur._check import InputError
+from unrecur.audits.blocks import Reference, run_all
+from unrecur.audits.subject import Subject, outputs_of, sequences_of
+from unrecur.interop.recurrence import Recurrence
+
+GRAPH_NOTE = "the graph around the recurrence was not run: give its inputs by name for that"
+
+
+def from_file(
+    recurrence: Recurrence,
+    path: Path,
+    x: Any,
+    output: Callable[[Any], Tensor] | None,
+) -> Subject:
+    """Take a recurrence read from a file, with its inputs.
+
+    Args:
+        recurrence: The recurrence.
+        path: The file.
+        x: Its inputs; for ONNX a dict of the graph's inputs may stand for them.
+        output: Makes the model's outputs of the recurrence's, [B, T, E].
+
+    Returns:
+        The recurrence in what is known of its model.
+
+    Raises:
+        InputError: The inputs do not fit.
+    """
+    if isinstance(x, Mapping):
+        return _from_graph(recurrence, path, x)
+    parts = [torch.as_tensor(part) for part in x] if isinstance(x, list) else _parts(x)
+    weight = next(recurrence.cells[0][0].parameters())
+    parts = [part.to(weight.dtype) for part in parts]
+    features = recurrence.cells[0][0].input_size
+    sequences = sequences_of(parts, features, recurrence.reverse)
+    own = outputs_of(recurrence)
+    initial = recurrence.initial and [
+        [h.expand(len(parts), -1) for h in cells] for cells in recurrence.initial
+    ]
+    if output is None:
+        notes = () if path.suffix != ".onnx" else (GRAPH_NOTE,)
+        return Subject(recurrence, sequences, own, True, initial or None, notes, bare=True)
+
+    def finish(run: Reference) -> list[Tensor]:
+        return [torch.as_tensor(output(y[None]))[0] for y in own(run)]
+
+    y = finish(run_all(recurrence.cells, sequences, initial or None))
+    per_step = all(len(a) == n for a, n in zip(y, sequences.lengths.tolist(), strict=True) if a.dim())
+    per_step = per_step and all(a.dim() > 0 for a in y)
+    return Subject(recurrence, sequences, finish, per_step, initial or None)
+
+
+def _from_graph(recurrence: Recurrence, path: Path, x: Mapping[str, Any]) -> Subject:
+    """Cut an ONNX graph at a recurrence; what is before and behind runs in onnxruntime."""
+    from unrecur.interop.onnx_graph import cut_at
+
+    if path.suffix.lower() != ".onnx":
+        raise InputError(f"expected the recurrence's own inputs for {path.name}, got a dict.")
+    cut = cut_at(path, recurrence.name)
+    block, initial = cut.before(x)
+    parts = list(block)
+    sequences = sequences_of(parts, recurrence.cells[0][0].input_size, recurrence.reverse)
+    own = outputs_of(recurrence)
+
+    def finish(run: Reference) -> list[Tensor]:
+        outputs = cut.after(x, torch.stack(own(run)), run.last)
+        return list(torch.as_tensor(next(iter(outputs.values()))))
+
+    rows, time = block.shape[:2]
+    first = finish(run_all(recurrence.cells, sequences, initial))
+    per_step = len(first) == rows and all(y.dim() and len(y) == time for y in first)
+    if len(first) != rows:
+        raise InputError(
+            f"expected a first output of the graph with {rows} rows, got {len(first)}."
+        )
+    return Subject(cut.recurrence, sequences, finish, per_step, initial)
+
+
+def _parts(x: Any) -> list[Tensor]:
+    """Read a block or one sequence as sequences."""
+    block = torch.as_tensor(x)
+    if block.dim() not in (2, 3):
+        raise InputError(
+            f"expected a block [batch, time, features] or a sequence [time, features], got "
+            f"{list(block.shape)}."
+        )
+    return list(block if block.dim() == 3 else block[None])

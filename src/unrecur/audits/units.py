@@ -1,0 +1,154 @@
+"""What single units remember: half-lives, and names for those that never forget."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from unrecur.audits.curve import Curve
+from unrecur.audits.gradient_flow import Flow
+from unrecur.cells.elman import Elman
+from unrecur.cells.gru import GRU
+from unrecur.cells.lstm import LSTM
+from unrecur.cells.mgu import MGU
+from unrecur.cells.qrnn import QRNN
+from unrecur.core.cell import AbstractCell
+from unrecur.interop.cells import PeepholeLSTM, ResetFirstGRU
+
+STILL = 1e-6  # of the size of a number that does not change
+SATURATED = 0.99  # |h| of a tanh that is at its end
+MOSTLY = 0.95  # of the steps
+LEFT = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What each number of a cell's state remembers.
+
+    Attributes:
+        names: What each number is: "c[3]" or "h[3]".
+        half_life: The number of steps after which less than half of a small change of this number
+            is left anywhere in the cell's state, on average; infinite where that is beyond the
+            longest lag seen.
+        lags: That lag.
+        remembered: How much of the number is still wrong in a run that starts from zero, at the
+            longest window measured, as a part of its root mean square size.
+        kinds: "dead" (it never changes), "saturated" (at an end of tanh nearly always), "counter"
+            (a small change stays, and a truncated run never meets it), "latch" (a truncated run
+            never meets it, though small changes die), or "" for a number that forgets.
+        window: That longest window.
+    """
+
+    names: list[str]
+    half_life: Float64[Tensor, " S"]
+    lags: int
+    remembered: Float64[Tensor, " S"]
+    kinds: list[str]
+    window: int
+
+    def named(self, kind: str) -> list[str]:
+        """List the numbers of a kind.
+
+        Args:
+            kind: The kind.
+
+        Returns:
+            Their names.
+        """
+        return [name for name, found in zip(self.names, self.kinds, strict=True) if found == kind]
+
+
+def number_names(cell: AbstractCell) -> list[str]:
+    """Name the numbers of a cell's state.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        c[i] and h[i] of an LSTM, c[i] and o[i] of a QRNN, h[i] of others.
+    """
+    size = cell.hidden_size
+    if isinstance(cell, (LSTM, PeepholeLSTM, QRNN)):
+        second = "o" if isinstance(cell, QRNN) else "h"
+        return [f"c[{i}]" for i in range(size)] + [f"{second}[{i}]" for i in range(size)]
+    return [f"h[{i}]" for i in range(cell.state_size)]
+
+
+def half_lives(columns: Float64[Tensor, "L S"]) -> Float64[Tensor, " S"]:
+    """Read half-lives off gains against the lag.
+
+    Args:
+        columns: The gain of each number, from lag 0 on.
+
+    Returns:
+        The lag from which on less than half of the gain at lag 0 is left; between two lags by
+        the exponential through them, and the later one where nothing is left at it. Infinite where
+        half is left at the end.
+    """
+    below = columns < LEFT
+    lives = torch.full((columns.shape[1],), math.inf, dtype=torch.float64)
+    for number in range(columns.shape[1]):
+        above = (~below[:, number]).nonzero()
+        first = int(above.max()) + 1 if len(above) else 0
+        if first == len(columns):
+            continue
+        before, after = float(columns[first - 1, number]), float(columns[first, number])
+        if after <= 1e-12 * before:
+            lives[number] = first
+        else:
+            part = math.log(before / LEFT) / math.log(before / after)
+            lives[number] = first - 1 + part
+    return lives
+
+
+def name_units(
+    cell: AbstractCell, states: Tensor, flow: Flow, curve: Curve, place: int
+) -> Units:
+    """Measure what the numbers of one cell's state remember.
+
+    Args:
+        cell: The cell.
+        states: Its states after each step, [N, S].
+        flow: Its gradient flow.
+        curve: The memory curve of the recurrence.
+        place: Which of its cells this is.
+
+    Returns:
+        Half-lives and kinds.
+    """
+    lives = half_lives(flow.columns.cpu())
+    levels = [level for level in curve.levels if level.k <= max(1, curve.state.limit)]
+    last = levels[-1]
+    size = curve.spread[place].cpu()
+    wrong = torch.zeros_like(size) if curve.met else last.units[place].cpu()
+    remembered = torch.where(size > 0, wrong / size.clamp(min=1e-300), 0.0)
+    values = states.double().cpu()
+    deviation = values.std(0, unbiased=False)
+    dead = deviation <= STILL * values.abs().amax(0).clamp(min=1.0)
+    full = (_squashed(cell, values).abs() > SATURATED).double().mean(0) >= MOSTLY
+    kinds = []
+    for number in range(len(size)):
+        stays = float(remembered[number]) >= LEFT
+        if bool(dead[number]):
+            kinds.append("dead")
+        elif stays:
+            kinds.append("counter" if math.isinf(float(lives[number])) else "latch")
+        elif bool(full[number]):
+            kinds.append("saturated")
+        else:
+            kinds.append("")
+    return Units(number_names(cell), lives, len(flow.gain) - 1, remembered, kinds, last.k)
+
+
+def _squashed(cell: AbstractCell, values: Tensor) -> Tensor:
+    """Give what tanh makes of each number of the state; zeros where there is no tanh."""
+    if isinstance(cell, (LSTM, PeepholeLSTM)):
+        memory, _ = values.chunk(2, -1)
+        return torch.cat([torch.tanh(memory), torch.zeros_like(memory)], -1)
+    if isinstance(cell, (GRU, MGU, ResetFirstGRU)) or (
+        isinstance(cell, Elman) and cell.activation == "tanh"
+    ):
+        return values
+    return torch.zeros_like(values)
