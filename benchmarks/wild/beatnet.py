@@ -24,7 +24,7 @@ SELECT = "lstm"
 RATE, WINDOW, HOP = 22050, 1411, 441  # 64 ms every 20 ms
 BANDS_PER_OCTAVE, LOWEST, HIGHEST, CONCERT_PITCH = 24, 30.0, 17000.0, 440.0
 TUNES = 20
-SECONDS_PER_STEP = 0.125  # of a tune; a beat has 4 steps: 120 a minute
+SECONDS_PER_STEP = 0.125  # of a tune; the roll does not say how fast it is played
 FIRST_KEY = 21  # MIDI number of the piano's lowest
 
 

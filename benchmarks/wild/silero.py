@@ -5,6 +5,9 @@ the wheel has it: a chunk of 512 samples, with the 64 before it, goes through a 
 transform (a convolution) and four convolutions to one vector of 128 features, the cell's input;
 the cell's output goes through a ReLU and a linear map to the probability of speech. Chunks meet in
 the cell only: the convolutions see one chunk each.
+
+This file has weights of its own: the wheel's TorchScript and ONNX files are another training of the
+same network, with other decisions for about one chunk in a hundred.
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -285,7 +285,7 @@ def capture(
     """
     if module.training:
         raise InputError("the module is in training mode, where dropout errs too: call eval() on it.")
-    recurrence = find_in_module(module)[name]()
+    recurrence = replace(find_in_module(module)[name](), name=name)
     inner = dict(module.named_modules()).get(name, module)
     if not isinstance(inner, (nn.RNNBase, nn.RNNCellBase, Recurrent)):
         return _bare(recurrence, inner is module, x)

@@ -72,7 +72,7 @@ def audit_cells(
         for direction, cell in enumerate(cells):
             states = reference.states[depth][direction]
             path = _path(cell, subject, x, states, depth, direction)
-            before, inputs = path.windows(*_ends(path.sequences, _lags(cell, path, work)))
+            before, inputs = path.windows(*_ends(path.sequences, _lags(cell, path, work), _count(cell)))
             flow = gradient_flow(cell, before, inputs)
             units = name_units(cell, states, flow, curve, len(found))
             sample = torch.linspace(0, len(x) - 1, min(SAMPLE, len(x))).long()
@@ -126,15 +126,20 @@ def _path(
     return _Path(Sequences(x, sequences.lengths), before)
 
 
+def _count(cell: AbstractCell) -> int:
+    """Choose how many steps gradients are followed back from: fewer for large states."""
+    return ENDS if cell.state_size <= EXACT else ENDS // 2
+
+
 def _lags(cell: AbstractCell, path: _Path, work: float) -> int:
     """Choose how far back to follow gradients."""
     size, weights = cell.state_size, sum(w.numel() for w in cell.parameters())
     step = size**3 if size <= EXACT else 4 * PROBES * weights
     longest = int(path.sequences.lengths.max())
-    return max(1, min(LAGS, -(-3 * longest // 4), int(work / (ENDS * max(1, step)))))
+    return max(1, min(LAGS, -(-3 * longest // 4), int(work / (_count(cell) * max(1, step)))))
 
 
-def _ends(sequences: Sequences, length: int) -> tuple[Tensor, int]:
+def _ends(sequences: Sequences, length: int, count: int) -> tuple[Tensor, int]:
     """Choose where windows of a length begin, evenly spread over the sequences."""
     begins = [
         torch.arange(start, start + steps - length + 1)
@@ -145,7 +150,7 @@ def _ends(sequences: Sequences, length: int) -> tuple[Tensor, int]:
     ]
     every = torch.cat(begins)
     # The last ones of all: the earliest begin at the zero state, which is like no other.
-    chosen = torch.linspace(len(every) - 1, 0, min(ENDS, len(every)) + 1).round().long()
+    chosen = torch.linspace(len(every) - 1, 0, min(count, len(every)) + 1).round().long()
     chosen = chosen[:-1] if len(every) > 1 else chosen
     return every[chosen].to(sequences.x.device), length
 
@@ -169,7 +174,7 @@ def audit_inputs(
     longest = int(sequences.lengths.max())
     affordable = int(work / (6 * ENDS * INPUT_PROBES * weights))
     length = max(1, min(LAGS, -(-3 * longest // 4), affordable))
-    begins, _ = _ends(sequences, length)
+    begins, _ = _ends(sequences, length, ENDS)
     index = begins[:, None] + torch.arange(length, device=begins.device)
     place = length // 2 if subject.two_sided else length - 1
     at = index[:, place]

@@ -17,7 +17,7 @@ BLOCKS[4] = ("input", "forget", "candidate", "output")
 LARGE = 2048  # rows of a matrix whose eigenvalues are left out
 STATES = 512  # numbers of a state whose Lyapunov exponents are measured
 EXPONENTS = 32
-WORK = 2**34  # multiplications spent on them
+WORK = 2**32  # multiplications spent on them
 
 
 @dataclass(frozen=True, eq=False)
