@@ -11,6 +11,8 @@ from unrecur._version import __version__ as __version__
 if TYPE_CHECKING:
     from unrecur._check import CorruptFileError as CorruptFileError
     from unrecur._check import InputError as InputError
+    from unrecur.audits.audit import Audit as Audit
+    from unrecur.audits.audit import audit as audit
     from unrecur.audits.conformal import conformal_curve as conformal_curve
     from unrecur.audits.memory import memory_curve as memory_curve
     from unrecur.certificates import theory as theory
@@ -68,6 +70,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "CorruptFileError": "_check",
     "InputError": "_check",
+    "Audit": "audits.audit",
+    "audit": "audits.audit",
     "conformal_curve": "audits.conformal",
     "memory_curve": "audits.memory",
     "theory": "certificates",

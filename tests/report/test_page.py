@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from report.fake_results import MODELS, fake_results
 from unrecur import _check
-from unrecur.report import page
+from unrecur.report import frame
 from unrecur.report.figures import size_figure
 from unrecur.report.page import render, write_page
 
@@ -59,7 +59,7 @@ class Page(HTMLParser):
 
 def light(results):
     """Render without the five megabytes of plotly."""
-    with mock.patch.object(page, "get_plotlyjs", return_value="/* plotly */"):
+    with mock.patch.object(frame, "get_plotlyjs", return_value="/* plotly */"):
         return render(results)
 
 

@@ -10,7 +10,7 @@ from unrecur.audits.tiers import Window
 from unrecur.audits.units import Units
 from unrecur.certificates.certificate import Evidence
 
-SHARE = 0.001  # of decisions that may change
+SHARE, FEWER = 0.01, 0.001  # of decisions that may change
 PART = 0.01  # of the outputs' spread, or of a state's size 1, that may be wrong
 SETTLED = 1e-4  # a state that has forgotten, for a run in parallel
 
@@ -38,7 +38,7 @@ class Needs:
         decision: For the decisions, or the outputs where nothing is decided.
         words: What that window keeps, in words.
         state: For the state.
-        settled: For the state to meet another run's.
+        settled: For what the recurrence shows to meet another run's.
         limit: The longest that could be seen.
     """
 
@@ -61,10 +61,12 @@ def needs(curve: Curve, outputs: Outputs) -> Needs:
     """
     eps = PART * outputs.spread
     if curve.changed is not None:
-        k, words = curve.changed.least(SHARE), f"at most {SHARE:.1%} of decisions change"
+        k, words = curve.changed.least(SHARE), f"at most {SHARE:.0%} of decisions change"
+        fewer = curve.changed.least(FEWER)
+        words += f" (with {fewer}, {FEWER:.1%})" if fewer is not None and fewer != k else ""
     else:
         k, words = curve.output.least(eps), f"outputs move by at most {PART:.0%} of their spread"
-    state, settled = curve.state.least(PART), curve.state.least(SETTLED)
+    state, settled = curve.state.least(PART), curve.hidden.least(SETTLED)
     return Needs(k, words, state, settled, curve.state.limit)
 
 
@@ -122,8 +124,8 @@ def _main(subject: Subject, need: Needs, curve: Curve) -> Advice:
         wrong = curve.state.onward[min(len(curve.state.k) - 1, _place_state(curve, need.limit))]
         return Advice(
             "truncate",
-            f"Truncate it to {need.decision} inputs: the state remembers longer, but what the model "
-            "gives does not depend on it.",
+            f"Truncate it to {need.decision} inputs: the state remembers longer, but what the "
+            "model gives does not depend on it.",
             f"{kept} The state is still wrong by up to {float(wrong):.2g} after {need.limit}.",
         )
     return Advice("truncate", f"Truncate it to {need.decision} inputs.", kept)
@@ -147,11 +149,11 @@ def _window(need: Needs, windows: list[Window]) -> Advice:
             f"Use more than {need.limit} inputs.",
             "No shorter window keeps what the model gives.",
         )
-    proved = [w for w in windows if w.evidence is Evidence.PROVED and w.of == "output" and w.k]
+    proved = [w for w in windows if w.evidence is Evidence.PROVED and w.of != "state" and w.k]
     why = f"Measured: with {need.decision} inputs {need.words}."
     if proved:
         best = min(proved, key=lambda w: w.eps)
-        why += f" Proved: {best.k} inputs keep {best.note} within {best.eps:g}."
+        why += f" Proved: {best.k} inputs keep the {best.of} within {best.eps:g} for {best.note}."
     return Advice("window", f"Use {need.decision} inputs for each output.", why)
 
 
@@ -160,8 +162,8 @@ def _burn_in(need: Needs, curve: Curve) -> Advice:
     if need.state is not None:
         return Advice(
             "burn-in",
-            f"Run {need.state} steps before you use the state, {need.decision or need.state} before "
-            "you use the outputs.",
+            f"Run {need.state} steps before you use the state, "
+            f"{need.decision or need.state} before you use the outputs.",
             f"After {need.state} steps from zero the state is right to {PART:g}.",
         )
     if need.decision is not None:
@@ -198,7 +200,8 @@ def _parallel(subject: Subject, need: Needs, units: list[Units]) -> Advice:
         return Advice(
             "parallel",
             "Run long sequences in parallel over time: unrecur.parallel(module).",
-            f"The state forgets to {SETTLED:g} in {need.settled} steps; sequences have {longest}.",
+            f"What it shows forgets to {SETTLED:g} in {need.settled} steps; sequences have "
+            f"{longest}.",
         )
     counters = sum(len(each.named("counter")) for each in units)
     if counters:
@@ -209,9 +212,9 @@ def _parallel(subject: Subject, need: Needs, units: list[Units]) -> Advice:
             f"{counters} numbers of the state only count; the others forget.",
         )
     why = (
-        f"The state takes {need.settled} steps to settle; sequences have {longest}."
+        f"What it shows takes {need.settled} steps to settle; sequences have {longest}."
         if need.settled is not None
-        else f"The state does not settle to {SETTLED:g} in {need.limit} steps."
+        else f"What it shows does not settle to {SETTLED:g} in {need.limit} steps."
     )
     return Advice("parallel", "Run it in sequence: a run in parallel would gain little.", why)
 

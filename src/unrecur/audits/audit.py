@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,18 +174,16 @@ def audit(
         layers = [cells for name in names for cells in found[name]().cells]
         x, notes = fit_budget(x, layers, budget)
         makers: list[Callable[[], Subject]] = [
-            lambda name=name: capture(model, x, name, output) for name in names
+            partial(capture, model, x, name, output) for name in names
         ]
     else:
         source = str(model)
         recurrences = read_recurrences(model, select)
-        x, notes = fit_budget(x, [c for r in recurrences for c in r.cells], budget)
-        makers = [lambda r=r: from_file(r, Path(model), x, output) for r in recurrences]
+        x, notes = fit_budget(x, [cells for each in recurrences for cells in each.cells], budget)
+        makers = [partial(from_file, each, Path(model), x, output) for each in recurrences]
     done = []
     for number, make in enumerate(makers):
-        def share(what: str, part: float, number: int = number) -> None:
-            tell(what, (number + part) / len(makers))
-
+        share = partial(_tell_share, tell, number, len(makers))
         share("running the model", 0.0)
         subject = make()
         whole = model if isinstance(model, nn.Module) and len(makers) == 1 else None
@@ -193,6 +192,11 @@ def audit(
         )
     tell("done", 1.0)
     return Audit(source, tuple(done))
+
+
+def _tell_share(tell: Progress, number: int, count: int, what: str, part: float) -> None:
+    """Tell how much of the whole a part of one recurrence is."""
+    tell(what, (number + part) / count)
 
 
 def audit_subject(
@@ -210,8 +214,8 @@ def audit_subject(
     sequences, layers = subject.sequences, subject.layers
     _check_changes(sequences)
     reference = run_all(layers, sequences, subject.initial)
-    for cells in reference.states:
-        for states in cells:
+    for layer in reference.states:
+        for states in layer:
             _check.finite(states, "the states of the recurrence on these inputs")
     check_rerun(subject, reference)
     outputs = see_outputs(subject, reference, decision, metric)
@@ -234,9 +238,7 @@ def audit_subject(
     notes = (*subject.recurrence.notes, *subject.notes, *notes)
     if not fine:
         notes = (*notes, "each window was measured with up to twice its inputs, to save time")
-    return RecurrenceAudit(
-        subject, outputs, curve, proofs, windows, cells, inputs, advice, notes
-    )
+    return RecurrenceAudit(subject, outputs, curve, proofs, windows, cells, inputs, advice, notes)
 
 
 def _check_changes(sequences: Sequences) -> None:

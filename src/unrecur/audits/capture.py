@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -12,8 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from unrecur._check import InputError
 from unrecur.audits.blocks import Reference
 from unrecur.audits.subject import Subject, outputs_of, sequences_of
-from unrecur.core.cell import AbstractCell
-from unrecur.interop.modules import find_in_module, layers_of
+from unrecur.interop.modules import find_in_module
 from unrecur.interop.recurrence import Recurrence
 from unrecur.layers.recurrent import Recurrent
 
@@ -86,8 +87,8 @@ def _read_call(tap: Tap, args: tuple[Any, ...], kwargs: dict[str, Any], output: 
         before = None if state is None else (state if isinstance(state, tuple) else (state,))
         return Call(block, lengths, _flat_of_cell(before), _flat_of_cell(after) or [], x)
     if isinstance(module, Recurrent):
-        lengths = given.get("lengths")
-        lengths = torch.full((len(x),), x.shape[1]) if lengths is None else lengths.cpu()
+        told = given.get("lengths")
+        lengths = torch.full((len(x),), x.shape[1]) if told is None else told.cpu()
         return Call(x, lengths, None if state is None else [*state], [*output[1]], x)
     assert isinstance(module, nn.RNNBase)
     if isinstance(x, PackedSequence):
@@ -115,8 +116,8 @@ def _flat_of_cell(state: Iterable[Tensor] | None) -> list[Tensor] | None:
 
 def _flat_of_layers(state: Any, single: bool) -> list[Tensor]:
     """Make the flat states of torch's layers, each [B, S]."""
-    parts = state if isinstance(state, tuple) else (state,)
-    parts = [part[:, None] if single else part for part in parts]
+    given = state if isinstance(state, tuple) else (state,)
+    parts = [part[:, None] if single else part for part in given]
     return [*torch.cat(parts[::-1], -1).unbind(0)]
 
 
@@ -225,6 +226,9 @@ def by_sequence(output: Tensor, turn: Turn, module: nn.Module, per_step: bool) -
 
     Returns:
         One tensor a sequence.
+
+    Raises:
+        InputError: The output has an axis neither for the sequences nor for their steps.
     """
     rows, lengths = len(turn.lengths), turn.lengths.tolist()
     if per_step:
@@ -284,7 +288,9 @@ def capture(
             is not understood; or its inputs are not fit for an audit.
     """
     if module.training:
-        raise InputError("the module is in training mode, where dropout errs too: call eval() on it.")
+        raise InputError(
+            "the module is in training mode, where dropout errs too: call eval() on it."
+        )
     recurrence = replace(find_in_module(module)[name](), name=name)
     inner = dict(module.named_modules()).get(name, module)
     if not isinstance(inner, (nn.RNNBase, nn.RNNCellBase, Recurrent)):
@@ -326,13 +332,18 @@ def _runs(
     """List the calls of the module."""
     if isinstance(x, list):
         for part in x:
-            yield lambda part=part: take(module(part[None]))
+            yield partial(_call, module, (part[None],), {}, take)
     elif isinstance(x, dict):
-        yield lambda: take(module(**x))
-    elif isinstance(x, tuple):
-        yield lambda: take(module(*x))
+        yield partial(_call, module, (), x, take)
     else:
-        yield lambda: take(module(x))
+        yield partial(_call, module, x if isinstance(x, tuple) else (x,), {}, take)
+
+
+def _call(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], take: Callable[[Any], Tensor]
+) -> Tensor:
+    """Call the module and take its output."""
+    return take(module(*args, **kwargs))
 
 
 def _first_tensor(value: Any) -> Tensor:
@@ -360,15 +371,15 @@ def _carried(tap: Tap, recurrence: Recurrence) -> tuple[Call, ...]:
             f"the module was run and did not call '{tap.name}': its weights may be used without "
             "it. Audit the recurrence itself, with its own inputs as x."
         )
-    for first, second in zip(calls, calls[1:], strict=False):
+    for first, second in pairwise(calls):
         handed = second.before is not None and len(second.before) == len(first.after)
         if not handed or not all(
             torch.equal(a, b) for a, b in zip(first.after, second.before or [], strict=True)
         ):
             raise InputError(
                 f"the module calls '{tap.name}' {len(calls)} times without handing its state on "
-                "unchanged: these are sequences of their own. Audit the recurrence itself, with its "
-                "own inputs as x."
+                "unchanged: these are sequences of their own. Audit the recurrence itself, with "
+                "its own inputs as x."
             )
         if int(first.lengths.min()) < first.x.shape[1]:
             raise InputError(f"'{tap.name}' is called in blocks that are padded inside.")
@@ -419,7 +430,7 @@ def check_rerun(subject: Subject, reference: Reference) -> None:
     if not apart <= AGREED * size:
         raise InputError(
             f"the module, rerun on the outputs of '{subject.finish.tap.name}' that it gave itself, "
-            f"gives others (by {apart:.2g}): it draws random numbers, keeps something between calls, "
-            "or reads the recurrence's inner state. Audit the recurrence itself, with its own "
+            f"gives others (by {apart:.2g}): it draws random numbers, keeps something between "
+            "calls, or reads the recurrence's inner state. Audit the recurrence itself, with its own "
             "inputs as x."
         )

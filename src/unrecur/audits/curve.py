@@ -78,6 +78,7 @@ class Curve:
         levels: The windows 1, 2, 4, ..., up to where nothing is left to rounding, or to the
             longest sequence.
         state: The largest difference in the state, at every k.
+        hidden: The largest difference of what the recurrence shows of its state, at every k.
         output: The largest difference of the outputs: at every k where an output is made of one
             step of the recurrence, else at the windows of the levels.
         changed: The share of changed decisions at the windows of the levels; None without.
@@ -87,6 +88,7 @@ class Curve:
 
     levels: list[Level]
     state: Worst
+    hidden: Worst
     output: Worst
     changed: Worst | None
     spread: list[Tensor]
@@ -148,6 +150,7 @@ def measure_curve(
     spread = [h.double().square().mean(0).sqrt() for cells in reference.states for h in cells]
     grid = torch.tensor([level.k for level in levels])
     state = _by_context(contexts, "state_error", limit, met)
+    hidden = _by_context(contexts, "hidden_error", limit, met)
     if outputs.pointwise:
         output = _by_context(contexts, "output_error", limit, met)
     else:
@@ -157,7 +160,7 @@ def measure_curve(
     if outputs.decided is not None:
         shares = torch.tensor([share_changed(subject, level) for level in levels])
         changed = worst_of(grid, shares.double(), limit, met)
-    return Curve(levels, state, output, changed, spread, met)
+    return Curve(levels, state, hidden, output, changed, spread, met)
 
 
 def share_changed(subject: Subject, level: Level) -> float:

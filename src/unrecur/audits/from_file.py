@@ -54,7 +54,9 @@ def from_file(
         return [torch.as_tensor(output(y[None]))[0] for y in own(run)]
 
     y = finish(run_all(recurrence.cells, sequences, initial or None))
-    per_step = all(len(a) == n for a, n in zip(y, sequences.lengths.tolist(), strict=True) if a.dim())
+    per_step = all(
+        len(a) == n for a, n in zip(y, sequences.lengths.tolist(), strict=True) if a.dim()
+    )
     per_step = per_step and all(a.dim() > 0 for a in y)
     return Subject(recurrence, sequences, finish, per_step, initial or None)
 
@@ -71,18 +73,29 @@ def _from_graph(recurrence: Recurrence, path: Path, x: Mapping[str, Any]) -> Sub
     sequences = sequences_of(parts, recurrence.cells[0][0].input_size, recurrence.reverse)
     own = outputs_of(recurrence)
 
+    rows, time = block.shape[:2]
+
     def finish(run: Reference) -> list[Tensor]:
         outputs = cut.after(x, torch.stack(own(run)), run.last)
-        return list(torch.as_tensor(next(iter(outputs.values()))))
+        return _rows(torch.as_tensor(next(iter(outputs.values()))), rows, time)
 
-    rows, time = block.shape[:2]
     first = finish(run_all(recurrence.cells, sequences, initial))
-    per_step = len(first) == rows and all(y.dim() and len(y) == time for y in first)
-    if len(first) != rows:
-        raise InputError(
-            f"expected a first output of the graph with {rows} rows, got {len(first)}."
-        )
+    per_step = all(y.dim() > 0 and len(y) == time for y in first)
     return Subject(cut.recurrence, sequences, finish, per_step, initial)
+
+
+def _rows(output: Tensor, rows: int, time: int) -> list[Tensor]:
+    """Cut a graph's output into those of its sequences, time first where there is a time."""
+    shape = tuple(output.shape)
+    if shape[:1] == (rows,):
+        return list(output)
+    if shape[:2] == (time, rows):
+        return list(output.transpose(0, 1))
+    if rows == 1:
+        return [output]
+    raise InputError(
+        f"expected a first output of the graph with {rows} rows, got the shape {list(shape)}."
+    )
 
 
 def _parts(x: Any) -> list[Tensor]:

@@ -142,7 +142,7 @@ def _pull(cell: AbstractCell, rows: Tensor, h: Tensor, x: Tensor) -> Tensor:
     if h.shape[-1] <= EXACT:
         return rows @ cell.jacobian(h, x)
     # Without the S x S matrices: one pull-back for each row.
-    _, back = torch.func.vjp(lambda state: cell.phi(state, x), h)
+    back = torch.func.vjp(lambda state: cell.phi(state, x), h)[1]
     (pulled,) = torch.func.vmap(back)(rows.transpose(0, 1))
     return pulled.transpose(0, 1)
 

@@ -29,6 +29,7 @@ class Level:
         core: How many steps a piece is good for.
         state: The largest difference of any number of any state, for each sequence, [Q].
         state_typical: The median over steps of the largest difference, [Q].
+        hidden: The largest difference of what the recurrence shows of its state, [Q].
         cells: The largest difference in each cell's state.
         units: The root mean square difference of each number of each cell's state.
         output: The largest difference of any output of the model, [Q].
@@ -37,6 +38,7 @@ class Level:
         metric: The task's score; None without a metric.
         context: How many inputs each truncated step has seen, [n].
         state_error: The state's difference there, [n].
+        hidden_error: That of what the recurrence shows, [n].
         output_error: The output's, [n]; empty where outputs are not of single steps.
         changed_at: Whether the decision is another, [n]; empty as `output_error`.
     """
@@ -45,6 +47,7 @@ class Level:
     core: int
     state: Float[Tensor, " Q"]
     state_typical: Float[Tensor, " Q"]
+    hidden: Float[Tensor, " Q"]
     cells: list[float]
     units: list[Tensor]
     output: Float[Tensor, " Q"]
@@ -53,6 +56,7 @@ class Level:
     metric: float | None
     context: Integer[Tensor, " n"]
     state_error: Float[Tensor, " n"]
+    hidden_error: Float[Tensor, " n"]
     output_error: Float[Tensor, " n"]
     changed_at: Float[Tensor, " n"]
 
@@ -140,7 +144,7 @@ def _pieces(subject: Subject, k: int, core: int) -> tuple[_Pieces, _Pieces]:
     sequences = subject.sequences
     starts = sequences.starts.tolist()
     rows, begins, ends = [], [], []
-    for row, length in enumerate(sequences.lengths.tolist()):
+    for number, length in enumerate(sequences.lengths.tolist()):
         if length <= k:
             continue
         # Counted from the end, so that the last step has seen k inputs exactly.
@@ -148,9 +152,9 @@ def _pieces(subject: Subject, k: int, core: int) -> tuple[_Pieces, _Pieces]:
         end = (begin + core).clamp(max=length)
         begin = begin.clamp(min=0 if subject.two_sided else k)
         keep = begin < end
-        rows.append(torch.full((int(keep.sum()),), row))
-        begins.append(begin[keep] + starts[row])
-        ends.append(end[keep] + starts[row])
+        rows.append(torch.full((int(keep.sum()),), number))
+        begins.append(begin[keep] + starts[number])
+        ends.append(end[keep] + starts[number])
     device = sequences.x.device
     row, begin, end = (torch.cat(part).to(device) for part in (rows, begins, ends))
     first = sequences.starts[row]
@@ -216,7 +220,9 @@ def _summary(
     finished = subject.finish(truncated)
     output, changed = outputs.errors(finished), outputs.changed(finished)
     if subject.recurrence.reverse and subject.per_step:  # back to the order of reading
-        output, changed = (_turned(subject, part) for part in (output, changed))
+        output = _turned(subject, output)
+        changed = None if changed is None else _turned(subject, changed)
+    hidden = (truncated.y.double() - reference.y.double()).abs().amax(1)
     single = subject.per_step and outputs.pointwise
     nothing = output.new_zeros(0)
     by_step = single and changed is not None and len(changed) == len(cut)
@@ -224,6 +230,7 @@ def _summary(
         *window,
         state=_by_sequence(subject, error, cut, "max"),
         state_typical=_by_sequence(subject, error, cut, "median"),
+        hidden=_by_sequence(subject, hidden, cut, "max"),
         cells=worst,
         units=units,
         output=_by_sequence(subject, output, cut, "max"),
@@ -232,14 +239,15 @@ def _summary(
         metric=outputs.score(finished),
         context=context[cut],
         state_error=error[cut],
+        hidden_error=hidden[cut],
         output_error=output[cut] if single else nothing,
         changed_at=changed[cut] if by_step and changed is not None else nothing,
     )
 
 
-def _turned(subject: Subject, flat: Tensor | None) -> Tensor | None:
+def _turned(subject: Subject, flat: Tensor) -> Tensor:
     """Turn each sequence of a flat tensor around."""
-    if flat is None or len(flat) != len(subject.sequences.x):
+    if len(flat) != len(subject.sequences.x):
         return flat
     return torch.cat([part.flip(0) for part in subject.sequences.split(flat)])
 

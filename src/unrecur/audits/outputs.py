@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -52,7 +51,9 @@ class Outputs:
         found = []
         for y, full in zip(outputs, self.full, strict=True):
             gap = (y.double() - full.double()).abs()
-            found.append(gap.reshape(len(gap), -1).amax(1) if self.subject.per_step else gap.amax()[None])
+            found.append(
+                gap.reshape(len(gap), -1).amax(1) if self.subject.per_step else gap.amax()[None]
+            )
         return torch.cat(found)
 
     def changed(self, outputs: Sequence[Tensor]) -> Tensor | None:
@@ -69,7 +70,11 @@ class Outputs:
         found = []
         for y, full in zip(outputs, self.decided, strict=True):
             other = (decide(y, self.decision) != full).double()
-            found.append(other.reshape(len(other), -1).mean(1) if self._by_step(other, y) else other.mean()[None])
+            found.append(
+                other.reshape(len(other), -1).mean(1)
+                if self._by_step(other, y)
+                else other.mean()[None]
+            )
         return torch.cat(found)
 
     def margins(self) -> Tensor | None:
@@ -84,7 +89,7 @@ class Outputs:
         if self.decision == "argmax":
             tops = [y.double().topk(2, -1).values for y in self.full]
             return torch.cat([((t[..., 0] - t[..., 1]) / 2).flatten() for t in tops])
-        return torch.cat([(y.double() - self.decision).abs().flatten() for y in self.full])  # type: ignore[operator]
+        return torch.cat([(y.double() - self.decision).abs().flatten() for y in self.full])
 
     def _by_step(self, decided: Tensor, y: Tensor) -> bool:
         """Say whether there is a decision for each step."""
@@ -102,8 +107,7 @@ class Outputs:
         if self.metric is None:
             return None
         same = len({y.shape for y in outputs}) == 1
-        value = float(self.metric(torch.stack(outputs) if same else outputs))  # type: ignore[arg-type]
-        return value
+        return float(self.metric(torch.stack(outputs) if same else outputs))  # type: ignore[arg-type]
 
 
 def decide(y: Tensor, decision: Decision) -> Tensor:
@@ -158,7 +162,8 @@ def see_outputs(
     lengths = subject.sequences.lengths.tolist()
     if subject.per_step and [len(y) for y in full] != lengths:
         raise InputError(
-            f"expected one output for each of {lengths[:3]} steps, got {[len(y) for y in full[:3]]}."
+            f"expected one output for each of {lengths[:3]} steps, got "
+            f"{[len(y) for y in full[:3]]}."
         )
     for y in full:
         _check.finite(y, "the model's outputs")
@@ -181,5 +186,5 @@ def _pointwise(subject: Subject, reference: Reference, full: list[Tensor]) -> bo
         turned = [part.flip(0) for part in turned]
     gaps = [(a - b).abs().reshape(len(a), -1).amax(1) for a, b in zip(other, full, strict=True)]
     stayed = torch.cat(gaps)[~torch.cat(turned)]
-    size = max(float(cast("Tensor", y).abs().max()) for y in full)
+    size = max(float(y.abs().max()) for y in full)
     return not len(stayed) or float(stayed.max()) <= 1e-5 * max(1.0, size)

@@ -72,7 +72,9 @@ def audit_cells(
         for direction, cell in enumerate(cells):
             states = reference.states[depth][direction]
             path = _path(cell, subject, x, states, depth, direction)
-            before, inputs = path.windows(*_ends(path.sequences, _lags(cell, path, work), _count(cell)))
+            before, inputs = path.windows(
+                *_ends(path.sequences, _lags(cell, path, work), _count(cell))
+            )
             flow = gradient_flow(cell, before, inputs)
             units = name_units(cell, states, flow, curve, len(found))
             sample = torch.linspace(0, len(x) - 1, min(SAMPLE, len(x))).long()
@@ -143,9 +145,7 @@ def _ends(sequences: Sequences, length: int, count: int) -> tuple[Tensor, int]:
     """Choose where windows of a length begin, evenly spread over the sequences."""
     begins = [
         torch.arange(start, start + steps - length + 1)
-        for start, steps in zip(
-            sequences.starts.tolist(), sequences.lengths.tolist(), strict=True
-        )
+        for start, steps in zip(sequences.starts.tolist(), sequences.lengths.tolist(), strict=True)
         if steps >= length
     ]
     every = torch.cat(begins)

@@ -68,6 +68,7 @@ def _recurrence(found: RecurrenceAudit) -> dict[str, Any]:
             "limit": curve.state.limit,
             "levels": [_level(found, level) for level in curve.levels],
             "state": _worst(curve.state),
+            "hidden": _worst(curve.hidden),
             "output": _worst(curve.output),
         },
         "windows": [
@@ -102,6 +103,7 @@ def _level(found: RecurrenceAudit, level: Level) -> dict[str, Any]:
         "core": level.core,
         "state": _band(level.state[cut]),
         "state_typical": _finite(level.state_typical[cut].median()),
+        "hidden": _band(level.hidden[cut]),
         "output": _band(level.output[cut]),
         "output_typical": _finite(level.output_typical[cut].median()),
         "changed": _finite(changed),

@@ -25,6 +25,7 @@ WINDOWS = 64  # windows of the data that are followed in a proof on inputs
 LONGEST = 256  # inputs of each
 LONGEST_WINDOW = 2**20
 MODEL, RECURRENCE = "the model's outputs", "the recurrence's outputs"
+UNREAD = "what the model makes of the recurrence's outputs is not known in closed form"
 SHARES = (0.01, 0.001, 0.0)  # of decisions that may change
 
 
@@ -53,7 +54,7 @@ class Window:
     """The least window for one error at one tier of evidence.
 
     Attributes:
-        of: "state", "output" or "decision".
+        of: "state", "hidden state" (what the recurrence shows of it), "output" or "decision".
         eps: The error allowed: a difference of any number, or a share of changed decisions.
         evidence: The tier.
         k: The least window; None where none is known.
@@ -137,7 +138,7 @@ def prove(subject: Subject, model: nn.Module | None, input_box: object = None) -
         windows = _windows(subject)
         on_inputs = certify_on(stack, windows, windows.shape[1], given)
         if on_inputs.evidence is Evidence.UNKNOWN:
-            on_inputs, why = None, "; ".join(on_inputs.reasons)
+            why, on_inputs = "; ".join(on_inputs.reasons), None
     except InputError as error:
         why = str(error)
     of = MODEL if whole is not None or subject.bare else RECURRENCE
@@ -159,9 +160,7 @@ def _windows(subject: Subject) -> Tensor:
     length = min(LONGEST, int(sequences.lengths.max()))
     places = [
         start + offset
-        for start, steps in zip(
-            sequences.starts.tolist(), sequences.lengths.tolist(), strict=True
-        )
+        for start, steps in zip(sequences.starts.tolist(), sequences.lengths.tolist(), strict=True)
         for offset in range(0, steps - length + 1, max(1, length // 4))
     ]
     chosen = torch.linspace(0, len(places) - 1, min(WINDOWS, len(places))).round().long()
@@ -188,7 +187,10 @@ def least_windows(
     for eps in errors:
         found += _proved(subject, proofs, eps)
         found += _statistical(subject, curve, eps)
-        for of, worst in (("state", curve.state), ("output", curve.output)):
+        measured = {"state": curve.state, "hidden state": curve.hidden, "output": curve.output}
+        for of, worst in measured.items():
+            if of == "hidden state" and subject.bare:  # it is the output
+                continue
             found.append(Window(of, eps, Evidence.MEASURED, worst.least(eps), _limit(worst.limit)))
     if curve.changed is not None:
         for share in SHARES:
@@ -211,22 +213,26 @@ def _proved(subject: Subject, proofs: Proofs, eps: float) -> list[Window]:
         why = "; ".join(certificate.reasons)
         found = [_nothing(of, eps, Evidence.PROVED, why) for of in ("state", "output")]
     else:
-        k = least_where(lambda k: proofs.output_bound(k) <= eps)
-        found = [
-            Window("state", eps, Evidence.PROVED, certificate.steps(eps), proofs.box),
-            Window("output", eps, Evidence.PROVED, k, f"{proofs.of}, {proofs.box}"),
-        ]
+        k, tier = least_where(lambda k: proofs.output_bound(k) <= eps), Evidence.PROVED
+        found = [Window("state", eps, tier, certificate.steps(eps), proofs.box)]
+        if proofs.of == MODEL:
+            found.append(Window("output", eps, tier, k, proofs.box))
+        else:
+            found.append(Window("hidden state", eps, tier, k, proofs.box))
+            found.append(_nothing("output", eps, tier, UNREAD))
     if proofs.on_inputs is None:
         tier = Evidence.PROVED_ON_INPUT
         return found + [_nothing(of, eps, tier, proofs.why) for of in ("state", "output")]
     # Window for window: from the j-th input on, an unknown past moves nothing by more than eps.
     proof = proofs.on_inputs
-    note = f"{len(proof.error)} windows of {proof.k} inputs"
-    for of, bounds in (("state", proof.state_curve), ("output", proof.curve)):
+    note = f"{proof.error.numel()} windows of {proof.k} inputs"
+    shown = "output" if proofs.of == MODEL else "hidden state"
+    for of, bounds in (("state", proof.state_curve), (shown, proof.curve)):
         within = (bounds <= eps).nonzero()
         k = max(1, int(within[0])) if len(within) else None
-        about = note if of == "state" else f"{proofs.of}, {note}"
-        found.append(Window(of, eps, Evidence.PROVED_ON_INPUT, k, about))
+        found.append(Window(of, eps, Evidence.PROVED_ON_INPUT, k, note))
+    if shown != "output":
+        found.append(_nothing("output", eps, Evidence.PROVED_ON_INPUT, UNREAD))
     return found
 
 
@@ -234,14 +240,15 @@ def _proved_decision(outputs: Outputs, proofs: Proofs, share: float) -> Window:
     """Give the window at which no decision of the data but a share can be another.
 
     A decision stays while each output moves by less than its margin.
+
+    Returns:
+        The window.
     """
     margins = outputs.margins()
     if margins is None or proofs.of != MODEL or proofs.certificate.evidence is Evidence.UNKNOWN:
         why = "takes a proved bound on the model's outputs, and a decision by argmax or threshold"
         return _nothing("decision", share, Evidence.PROVED_ON_INPUT, why)
-    k = least_where(
-        lambda k: float((margins <= proofs.output_bound(k)).double().mean()) <= share
-    )
+    k = least_where(lambda k: float((margins <= proofs.output_bound(k)).double().mean()) <= share)
     note = f"the decisions on these inputs, by a bound for {proofs.box}"
     return Window("decision", share, Evidence.PROVED_ON_INPUT, k, note)
 
@@ -282,9 +289,7 @@ def _statistical_decision(subject: Subject, curve: Curve, share: float) -> Windo
     return _conformal("decision", share, subject, curve, [s for s in scores if s is not None])
 
 
-def _conformal(
-    of: str, eps: float, subject: Subject, curve: Curve, scores: list[Tensor]
-) -> Window:
+def _conformal(of: str, eps: float, subject: Subject, curve: Curve, scores: list[Tensor]) -> Window:
     """Find the least window whose quantile over sequences is small enough, all windows at once."""
     count = len(subject.sequences.lengths)
     needed = sequences_needed(COVERAGE, len(scores))

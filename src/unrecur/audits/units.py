@@ -103,9 +103,7 @@ def half_lives(columns: Float64[Tensor, "L S"]) -> Float64[Tensor, " S"]:
     return lives
 
 
-def name_units(
-    cell: AbstractCell, states: Tensor, flow: Flow, curve: Curve, place: int
-) -> Units:
+def name_units(cell: AbstractCell, states: Tensor, flow: Flow, curve: Curve, place: int) -> Units:
     """Measure what the numbers of one cell's state remember.
 
     Args:

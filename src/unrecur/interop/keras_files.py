@@ -41,12 +41,14 @@ class Part:
         legacy: Whether groups go by layers' names (Keras 2) or by their classes (Keras 3).
         weights: `kernel`, `recurrent_kernel` and, where there is one, `bias`.
         layer: What the config says about it; None without a config.
+        gate: The activation of its gates where no config says so.
     """
 
     path: str
     legacy: bool
     weights: Weights
     layer: Layer | None = None
+    gate: str = "sigmoid"
 
     @property
     def place(self) -> str:
@@ -89,8 +91,19 @@ def find_in_hdf5(path: Path) -> Found:
     """
     with open_hdf5(path) as opened:
         config = opened.attrs.get("model_config")
+        version = opened.attrs.get("keras_version", "")
         parts = _parts(opened)
+    if config is None:
+        parts = [replace(part, gate=_default_gate(version)) for part in parts]
     return _find(parts, None if config is None else parse_config(config))
+
+
+def _default_gate(version: Any) -> str:
+    """Give the gates' activation of a Keras that was not told which: another one before 2.3."""
+    text = version.decode(errors="replace") if isinstance(version, bytes) else str(version)
+    numbers = re.match(r"(\d+)\.(\d+)", text)
+    old = numbers is not None and (int(numbers[1]), int(numbers[2])) < (2, 3)
+    return "hard_sigmoid" if old else "sigmoid"
 
 
 def _parts(opened: Any) -> list[Part]:
@@ -149,7 +162,10 @@ def _plain(place: str) -> str:
 
 def _build(parts: list[Part]) -> Recurrence:
     """Make the recurrence of one layer, in one direction or both."""
-    settings = [{} if part.layer is None else part.layer.settings for part in parts]
+    settings = [
+        {"recurrent_activation": part.gate} if part.layer is None else part.layer.settings
+        for part in parts
+    ]
     cells = [_cell(part.weights, own) for part, own in zip(parts, settings, strict=True)]
     notes: list[str] = []
     if parts[0].layer is None:
@@ -168,6 +184,10 @@ def _cell(weights: Weights, settings: dict[str, Any]) -> AbstractTorchCell:
     if w_ih.dim() != 2 or w_hh.dim() != 2:
         raise InputError(f"a recurrence over kernels of shape {list(w_hh.shape)} {UNSUPPORTED}")
     kind = kind_of(w_hh.T)
+    if _by_cudnn(kind, weights):
+        weights = _from_cudnn(weights, w_hh.shape[1] // w_hh.shape[0])
+        settings = {**settings, "recurrent_activation": "sigmoid"}  # it knows no other
+        w_ih, w_hh = (torch.from_numpy(weights[what]) for what in ("kernel", "recurrent_kernel"))
     activation = _activation(kind, settings)
     bias = torch.from_numpy(weights["bias"]) if "bias" in weights else None
     b_ih, b_hh = bias, torch.zeros_like(bias) if bias is not None else None
@@ -180,6 +200,36 @@ def _cell(weights: Weights, settings: dict[str, Any]) -> AbstractTorchCell:
         b_ih, b_hh = bias[0], bias[1:].flatten()  # one bias for each of the two products
     order = ORDERS[w_hh.shape[1] // w_hh.shape[0]]
     return make_cell(kind, w_ih.T, w_hh.T, b_ih, b_hh, activation, order=order)
+
+
+def _by_cudnn(kind: str, weights: Weights) -> bool:
+    """Say whether a layer of Keras 2 kept its weights as CuDNN does: with two biases in a row."""
+    bias = weights.get("bias")
+    if kind not in ("lstm", "gru") or bias is None or bias.ndim != 1:
+        return False
+    return len(bias) == 2 * weights["recurrent_kernel"].shape[1]
+
+
+def _from_cudnn(weights: Weights, gates: int) -> Weights:
+    """Lay the weights of CuDNNLSTM or CuDNNGRU out as those of LSTM or GRU.
+
+    CuDNN keeps the matrix of each gate transposed; Keras stored it in the shape of the other.
+
+    Args:
+        weights: As they are stored.
+        gates: The number of gates.
+
+    Returns:
+        The weights that LSTM, or GRU with `reset_after`, has.
+    """
+    kernels = np.split(weights["kernel"], gates, 1)
+    hidden = np.split(weights["recurrent_kernel"], gates, 1)
+    biases = weights["bias"].reshape(2, -1)
+    return {
+        "kernel": np.hstack([kernel.T.reshape(kernel.shape, order="F") for kernel in kernels]),
+        "recurrent_kernel": np.hstack([matrix.T for matrix in hidden]),
+        "bias": biases.sum(0) if gates == 4 else biases,
+    }
 
 
 def _activation(kind: str, settings: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ READERS: dict[str, Callable[[Path], Found]] = {
     ".pth": torch_files.find_in_torch_file,
     ".bin": torch_files.find_in_torch_file,
     ".ckpt": torch_files.find_in_torch_file,
+    ".jit": torch_files.find_in_torch_file,
     ".ts": torch_files.find_in_torch_file,
     ".torchscript": torch_files.find_in_torch_file,
     ".onnx": onnx_reader.find_in_onnx,

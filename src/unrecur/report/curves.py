@@ -22,9 +22,9 @@ def training_lines(rows: Sequence[Row], part: str, look: Look) -> list[go.Scatte
     """
     seeds = [curve for row in rows if (curve := history(row, part))]
     thin = {"color": look.faint(0.45), "width": 0.8, "dash": look.dash}
-    lines = [_line(curve, look, line=thin, hoverinfo="skip") for curve in seeds if len(seeds) > 1]
+    lines = [line(curve, look, line=thin, hoverinfo="skip") for curve in seeds if len(seeds) > 1]
     thick = {"color": look.colour, "width": 2.2, "dash": look.dash}
-    median = _line(median_history(rows, part), look, line=thick, showlegend=part == "train")
+    median = line(median_history(rows, part), look, line=thick, showlegend=part == "train")
     median.hovertemplate = "%{fullData.name}<br>epoch %{x}: %{y:.4g}<extra></extra>"
     return [*lines, median]
 
@@ -44,24 +44,12 @@ def memory_lines(curve: Sequence[Window], full: float | None, look: Look) -> lis
     if not curve:
         return []
     ks = [window.k for window in curve]
-    edge = [w.high for w in curve] + [w.low for w in reversed(curve)]
-    band = go.Scatter(
-        x=ks + ks[::-1],
-        y=edge,
-        fill="toself",
-        fillcolor=look.faint(0.18),
-        line={"width": 0},
-        hoverinfo="skip",
-        legendgroup=look.name,
-        showlegend=False,
-        mode="lines",
-    )
-    metric = _line([(w.k, w.metric) for w in curve], look, showlegend=True)
-    lines = [band, _marked(metric, look)]
+    metric = line([(w.k, w.metric) for w in curve], look, showlegend=True)
+    lines = [band([(w.k, w.low, w.high) for w in curve], look), _marked(metric, look)]
     if full is not None:
         level = {"color": look.colour, "width": 1.3, "dash": "dot"}
         ends = [(ks[0], full), (ks[-1], full)]
-        lines.append(_line(ends, look, line=level, hoverinfo="skip"))
+        lines.append(line(ends, look, line=level, hoverinfo="skip"))
     return lines
 
 
@@ -75,15 +63,15 @@ def error_lines(curve: Sequence[Window], look: Look) -> list[go.Scatter]:
     Returns:
         The lines; an error of zero has no place on a logarithmic axis and leaves a gap.
     """
-    largest = _line([(w.k, w.error_max or None) for w in curve], look)
+    largest = line([(w.k, w.error_max or None) for w in curve], look)
     thin = {"color": look.faint(0.7), "width": 1}
-    median = _line([(w.k, w.error_median or None) for w in curve], look, line=thin)
+    median = line([(w.k, w.error_median or None) for w in curve], look, line=thin)
     dashed = {"color": look.colour, "width": 1.6, "dash": "dash"}
-    bound = _line([(w.k, w.bound or None) for w in curve], look, line=dashed)
+    bound = line([(w.k, w.bound or None) for w in curve], look, line=dashed)
     lines = [_marked(largest, look), median, bound]
-    for line, what in zip(lines, ("largest error", "median error", "bound"), strict=True):
-        line.hovertemplate = f"%{{fullData.name}}<br>k = %{{x}}, {what}: %{{y:.3g}}<extra></extra>"
-    return [line for line in lines if any(y is not None for y in line.y)]
+    for drawn, what in zip(lines, ("largest error", "median error", "bound"), strict=True):
+        drawn.hovertemplate = f"%{{fullData.name}}<br>k = %{{x}}, {what}: %{{y:.3g}}<extra></extra>"
+    return [drawn for drawn in lines if any(y is not None for y in drawn.y)]
 
 
 def ring(k: int, height: float | None, look: Look) -> go.Scatter:
@@ -109,12 +97,47 @@ def ring(k: int, height: float | None, look: Look) -> go.Scatter:
     )
 
 
-def _line(
+def band(edges: Sequence[tuple[float, float | None, float | None]], look: Look) -> go.Scatter:
+    """Draw the band between two edges.
+
+    Args:
+        edges: Where on the horizontal axis, from where, to where.
+        look: How the model is drawn.
+
+    Returns:
+        The band.
+    """
+    places = [x for x, _, _ in edges]
+    return go.Scatter(
+        x=places + places[::-1],
+        y=[high for _, _, high in edges] + [low for _, low, _ in reversed(edges)],
+        fill="toself",
+        fillcolor=look.faint(0.18),
+        line={"width": 0},
+        hoverinfo="skip",
+        legendgroup=look.name,
+        showlegend=False,
+        mode="lines",
+    )
+
+
+def line(
     points: Sequence[tuple[float, float | None]],
     look: Look,
     showlegend: bool = False,
     **style: object,
 ) -> go.Scatter:
+    """Draw a line.
+
+    Args:
+        points: Where it goes through; None leaves a gap.
+        look: How it is drawn.
+        showlegend: Whether the legend names it.
+        style: More for plotly.
+
+    Returns:
+        The line.
+    """
     return go.Scatter(
         x=[x for x, _ in points],
         y=[y for _, y in points],
@@ -126,9 +149,9 @@ def _line(
     )
 
 
-def _marked(line: go.Scatter, look: Look) -> go.Scatter:
-    line.mode = "lines+markers"
-    line.line = {"color": look.colour, "width": 2.2}
-    line.marker = {"symbol": look.symbol, "size": 8, "color": look.colour}
-    line.hovertemplate = "%{fullData.name}<br>k = %{x}: %{y:.4g}<extra></extra>"
-    return line
+def _marked(drawn: go.Scatter, look: Look) -> go.Scatter:
+    drawn.mode = "lines+markers"
+    drawn.line = {"color": look.colour, "width": 2.2}
+    drawn.marker = {"symbol": look.symbol, "size": 8, "color": look.colour}
+    drawn.hovertemplate = "%{fullData.name}<br>k = %{x}: %{y:.4g}<extra></extra>"
+    return drawn

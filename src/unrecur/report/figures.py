@@ -17,7 +17,7 @@ from unrecur.report.rows import (
     words,
 )
 from unrecur.report.series import windows
-from unrecur.report.style import Look, canvas, looks, scale
+from unrecur.report.style import Look, canvas, looks, powers, scale
 from unrecur.report.text import compact, microseconds
 from unrecur.report.wording import metric_title
 
@@ -115,15 +115,10 @@ def memory_figure(results: Results) -> go.Figure | None:
         for panel, key in ((1, "metric"), (2, "output_error_max")):
             figure.add_trace(ring(int(k), value(chosen, key), look), row=1, col=panel)
     largest = max(window.k for curve in curves.values() for window in curve)
-    ticks = _powers(largest)
+    ticks = powers(largest)
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=ticks, title_text="k, inputs seen")
     figure.update_yaxes(type="log", exponentformat="power", row=1, col=2)
     return figure
-
-
-def _powers(largest: int) -> list[int]:
-    exponents = range(largest.bit_length())
-    return [2**exponent for exponent in exponents[:: 1 + len(exponents) // 9]]
 
 
 def training_figure(results: Results) -> go.Figure | None:

@@ -1,19 +1,18 @@
 """A study's report: one HTML file that needs nothing else, no network either."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from unrecur._files import write_atomic
 from unrecur.report import provenance, sheets, wording
 from unrecur.report.figures import memory_figure, size_figure, speed_figure, training_figure
 from unrecur.report.forest import verdict_figure
+from unrecur.report.frame import Drawing, fill
 from unrecur.report.rows import Results, by_model, lines, section, words
 from unrecur.report.sheets import Sheet
 from unrecur.report.summary import tolerance
@@ -112,28 +111,20 @@ def render(results: Results) -> str:
     Raises:
         InputError: These are no results of a study.
     """
-    figures = {part.key: part.figure(results) for part in (VERDICT, *PARTS)}
-    templates = Environment(
-        loader=PackageLoader("unrecur.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = templates.get_template("page.html.jinja").render(
-        results=results,
-        verdict=VERDICT,
-        parts=PARTS,
-        figures={key: _plain(figure) for key, figure in figures.items() if figure is not None},
-        plotly=get_plotlyjs(),
+    verdict, *parts = (_drawing(part, results) for part in (VERDICT, *PARTS))
+    return fill(
+        "page.html.jinja",
+        [verdict, *parts],
+        verdict=verdict,
+        parts=parts,
         **_texts(results),
         **_tables(results),
     )
-    return page.lstrip()  # what stands before the document is blank lines of the template
 
 
-def _plain(figure: go.Figure) -> Any:
-    return json.loads(figure.to_json())
+def _drawing(part: Part, results: Results) -> Drawing:
+    sheet = partial(part.sheet, results)
+    return Drawing(part.key, part.title, part.caption, part.figure(results), sheet)
 
 
 def _texts(results: Results) -> dict[str, Any]:
@@ -155,11 +146,13 @@ def _texts(results: Results) -> dict[str, Any]:
 
 
 def _tables(results: Results) -> dict[str, Any]:
+    run = provenance.run_facts(results)
     return {
         "models": len(by_model(results)),
         "summary": sheets.summary_sheet(results),
         "certificates": sheets.certificate_sheet(results),
-        "run": provenance.run_facts(results),
+        "run": run,
+        "version": run["unrecur"],
         "settings": provenance.facts(section(results, "settings")),
         "environment": provenance.facts(section(results, "environment")),
         "data": provenance.data_sheet(results),

@@ -146,9 +146,31 @@ def value(row: Mapping[str, Any], *path: str) -> float | None:
     found: Any = row
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None
+    return _number(found)
+
+
+def _number(found: Any) -> float | None:
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
     return found if abs(found) < OVERFLOW else None
+
+
+def series(mapping: Mapping[str, Any], name: str) -> list[float | None]:
+    """Look up a list of numbers that may be missing.
+
+    Args:
+        mapping: Any part of the results.
+        name: The list.
+
+    Returns:
+        The numbers, None for each that is not finite; empty where the list is missing or no list.
+
+    Example:
+        >>> series({"y": [1, None, "2"]}, "y"), series({}, "y")
+        ([1, None, None], [])
+    """
+    found = mapping.get(name)
+    return [_number(entry) for entry in found] if isinstance(found, list | tuple) else []
 
 
 def values(rows: Sequence[Mapping[str, Any]], *path: str) -> list[float]:

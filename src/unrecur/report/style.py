@@ -66,17 +66,31 @@ def looks(results: Results) -> dict[str, Look]:
     found, trained, floors = {}, 0, 0
     for model, rows in by_model(results).items():
         if is_floor(rows):
-            found[model] = _look(model, floors + 1, GREY)
+            found[model] = look(model, floors + 1, GREY)
             floors += 1
         else:
-            found[model] = _look(model, trained, COLOURS[trained % len(COLOURS)])
+            found[model] = look(model, trained)
             trained += 1
     return found
 
 
-def _look(model: str, place: int, colour: str) -> Look:
-    dash, symbol = DASHES[place % len(DASHES)], SYMBOLS[place % len(SYMBOLS)]
-    return Look(name=label(model), colour=colour, dash=dash, symbol=symbol)
+def look(name: str, place: int, colour: str | None = None) -> Look:
+    """Give the look of one of several things.
+
+    Args:
+        name: What it is called.
+        place: Which of them it is, from 0 on.
+        colour: Its colour; that of its place if left out.
+
+    Returns:
+        Its look, another for each place.
+    """
+    return Look(
+        name=label(name),
+        colour=colour or COLOURS[place % len(COLOURS)],
+        dash=DASHES[place % len(DASHES)],
+        symbol=SYMBOLS[place % len(SYMBOLS)],
+    )
 
 
 def label(text: str) -> str:
@@ -153,3 +167,20 @@ def scale(numbers: Sequence[float]) -> str:
     """
     spread = bool(numbers) and min(numbers) > 0 and max(numbers) > 4 * min(numbers)
     return "log" if spread else "linear"
+
+
+def powers(largest: int) -> list[int]:
+    """Choose the powers of two to write along a logarithmic axis of windows.
+
+    Args:
+        largest: The largest window on the axis.
+
+    Returns:
+        Nine at most.
+
+    Example:
+        >>> powers(20), len(powers(2**20))
+        ([1, 2, 4, 8, 16], 7)
+    """
+    exponents = range(largest.bit_length())
+    return [2**exponent for exponent in exponents[:: 1 + len(exponents) // 9]]

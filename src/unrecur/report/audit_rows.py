@@ -1,0 +1,99 @@
+"""Reading the plain dict of an audit, any part of which may be missing: its recurrences, cells."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unrecur import _check
+from unrecur.report.rows import Row, entries, section, series, value, words
+from unrecur.report.style import Look, look
+
+Point = tuple[float, float]
+KINDS = ("counter", "latch", "saturated", "dead")
+
+
+def recurrences(record: Mapping[str, Any]) -> list[Row]:
+    """Look up the recurrences of an audit.
+
+    Args:
+        record: The record of an audit.
+
+    Returns:
+        One entry a recurrence.
+
+    Raises:
+        InputError: This is no record of an audit.
+    """
+    if not isinstance(record.get("recurrences"), list | tuple):
+        raise _check.InputError(
+            "expected the record of an audit, a dict with a list 'recurrences', got one with the "
+            f"keys {sorted(map(str, record))}. Pass what to_record gave or the audit's JSON."
+        )
+    return entries(record, "recurrences")
+
+
+def cells(found: Row) -> list[tuple[Row, Look]]:
+    """Look up the cells of a recurrence, each with its look, the same in every figure.
+
+    Args:
+        found: What was found about the recurrence.
+
+    Returns:
+        The cells from the bottom up.
+    """
+    rows = entries(found, "cells")
+    return [(row, look(words(row, "name", "cell"), place)) for place, row in enumerate(rows)]
+
+
+def points(mapping: Row, x: str, y: str) -> list[Point]:
+    """Pair two lists of numbers.
+
+    Args:
+        mapping: The part that holds both.
+        x: The name of one.
+        y: The name of the other.
+
+    Returns:
+        The pairs in which no number is missing.
+    """
+    both = zip(series(mapping, x), series(mapping, y), strict=False)
+    return [(across, up) for across, up in both if across is not None and up is not None]
+
+
+def nested(rows: Sequence[Row], x: str, *path: str) -> list[Point]:
+    """Pair a number of each row with another.
+
+    Args:
+        rows: Rows.
+        x: The key of one.
+        path: The keys that lead to the other.
+
+    Returns:
+        The pairs in which no number is missing.
+    """
+    both = ((value(row, x), value(row, *path)) for row in rows)
+    return [(across, up) for across, up in both if across is not None and up is not None]
+
+
+def levels(found: Row) -> list[Row]:
+    """Look up the windows at which sequences were compared one by one.
+
+    Args:
+        found: What was found about a recurrence.
+
+    Returns:
+        One entry a window.
+    """
+    return entries(section(found, "curve"), "levels")
+
+
+def count_of(cell: Row, kind: str) -> int:
+    """Count the numbers of a cell's state of one kind.
+
+    Args:
+        cell: A cell.
+        kind: One of `KINDS`.
+
+    Returns:
+        How many there are.
+    """
+    return round(value(cell, "units", "kinds", kind, "count") or 0)

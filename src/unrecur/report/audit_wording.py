@@ -1,0 +1,151 @@
+"""What an audit says in sentences: the same on the page and in the terminal."""
+
+from unrecur.report.audit_rows import KINDS, cells, count_of
+from unrecur.report.rows import Row, entries, lines, section, series, value, words
+from unrecur.report.text import ABSENT, counted, number
+
+FIRST = 6  # names that a sentence gives before it only counts
+PLURALS = {"counter": "counters", "latch": "latches", "saturated": "saturated", "dead": "dead"}
+
+
+def advice(found: Row) -> list[tuple[str, str]]:
+    """Look up the advice.
+
+    Args:
+        found: What was found about a recurrence.
+
+    Returns:
+        What to do and the number it rests on, the most important first.
+    """
+    return [(words(a, "say"), words(a, "why")) for a in entries(found, "advice")]
+
+
+def shape(found: Row) -> str:
+    """Say in a line what the recurrence is, and on how much data it was seen.
+
+    Args:
+        found: What was found about a recurrence.
+
+    Returns:
+        The line.
+    """
+    kind, units = words(found, "kind", "recurrence"), series(section(found, "sizes"), "units")
+    layers, two_sided = value(found, "sizes", "layers"), section(found, "sizes").get("two_sided")
+    sizes = sorted({round(size) for size in units if size is not None})
+    across = (
+        " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
+        if sizes
+        else ABSENT
+    )
+    parts = [f"{kind}, {_counted(layers, 'layer')} × {across} units"]
+    parts += ["both directions"] * (two_sided is True)
+    seen = f"{_counted(value(found, 'data', 'sequences'), 'sequence')}"
+    steps = f"{_counted(value(found, 'data', 'steps'), 'step')}"
+    return f"{', '.join(parts)}; {seen}, {steps}"
+
+
+def _counted(count: float | None, noun: str) -> str:
+    return (
+        counted(round(count), noun).replace(str(round(count)), f"{count:,.0f}")
+        if count is not None
+        else f"{ABSENT} {noun}s"
+    )
+
+
+def whole(count: float | None) -> str:
+    """Write a number that is whole, though JSON may hold it as 3.0.
+
+    Args:
+        count: The number, or None.
+
+    Returns:
+        The text; a dash for None.
+
+    Example:
+        >>> whole(1200.0), whole(-3.0)
+        ('1,200', '-3')
+    """
+    return ABSENT if count is None else f"{count:,.0f}"
+
+
+def half_life(life: float | None, lags: float | None) -> str:
+    """Write a half-life in steps; a missing one is longer than was looked at.
+
+    Args:
+        life: The half-life, None where it was not reached.
+        lags: The longest lag that was looked at.
+
+    Returns:
+        The text.
+
+    Example:
+        >>> half_life(2.5, 64), half_life(None, 64.0)
+        ('2.50', 'over 64')
+    """
+    return number(life, 3) if life is not None else f"over {whole(lags)}"
+
+
+def kind_sentence(cell: Row, kind: str, longest: int = FIRST) -> str:
+    """Name the numbers of a cell's state of one kind.
+
+    Args:
+        cell: A cell.
+        kind: Counter, latch, saturated or dead.
+        longest: How many to name.
+
+    Returns:
+        How many there are, and the first of their names; a dash for none.
+    """
+    count = count_of(cell, kind)
+    if not count:
+        return ABSENT
+    names = lines(section(section(section(cell, "units"), "kinds"), kind), "names")[:longest]
+    more = ", …" if names and count > len(names) else ""
+    return f"{count:,}: {', '.join(names)}{more}" if names else f"{count:,}"
+
+
+def never_forget(found: Row) -> str:
+    """Say in a line which numbers of the state do not forget, and which do nothing.
+
+    Args:
+        found: What was found about a recurrence.
+
+    Returns:
+        One sentence.
+    """
+    said = []
+    rows = cells(found)
+    for cell, _ in rows:
+        kinds = [
+            f"{PLURALS[kind]} {kind_sentence(cell, kind)}" for kind in KINDS if count_of(cell, kind)
+        ]
+        if kinds:
+            where = f"{words(cell, 'name')}: " if len(rows) > 1 else ""
+            said.append(where + "; ".join(kinds))
+    return ". ".join(said) + "." if said else "Every number of the state forgets."
+
+
+def flow_sentences(found: Row) -> str:
+    """Say where gradients vanish or explode.
+
+    Args:
+        found: What was found about a recurrence.
+
+    Returns:
+        A sentence for each cell of which either is known.
+    """
+    said = []
+    for cell, _ in cells(found):
+        name, flow = words(cell, "name", "the cell"), section(cell, "flow")
+        vanishes, explodes = value(flow, "vanishes"), value(flow, "explodes")
+        if explodes is not None:
+            said.append(
+                f"In {name} gradients explode: over 1,000 times larger {whole(explodes)} steps back."
+            )
+        if vanishes is not None:
+            said.append(
+                f"In {name} less than a thousandth is left from {whole(vanishes)} steps back on."
+            )
+        if vanishes is None and explodes is None:
+            said.append(f"In {name} gradients neither vanish nor explode in the steps looked at.")
+    return " ".join(said)
