@@ -121,7 +121,7 @@ def gradient_flow(
             left = (pulled - rows * passed[:, None]).square().sum((1, 2)) * weight / size
             rest.append(left.mean().sqrt())
         if exact and lag and lag & (lag - 1) == 0:
-            largest.append(torch.linalg.matrix_norm(pulled, 2).amax())
+            largest.append(torch.linalg.matrix_norm(pulled.double(), 2).amax())
         if float(sums[-1]) <= NOTHING:
             break
     nothing = torch.zeros(0, dtype=torch.float64)

@@ -57,8 +57,8 @@ class Level:
     context: Integer[Tensor, " n"]
     state_error: Float[Tensor, " n"]
     hidden_error: Float[Tensor, " n"]
-    output_error: Float[Tensor, " n"]
-    changed_at: Float[Tensor, " n"]
+    output_error: Float[Tensor, " m"]
+    changed_at: Float[Tensor, " d"]
 
     @property
     def worst(self) -> float:

@@ -41,7 +41,19 @@ def cells(found: Row) -> list[tuple[Row, Look]]:
         The cells from the bottom up.
     """
     rows = entries(found, "cells")
-    return [(row, look(words(row, "name", "cell"), place)) for place, row in enumerate(rows)]
+    return [(row, look(cell_name(row), place)) for place, row in enumerate(rows)]
+
+
+def cell_name(cell: Row) -> str:
+    """Look up what a cell is called.
+
+    Args:
+        cell: A cell.
+
+    Returns:
+        Its layer and direction.
+    """
+    return words(cell, "name", "cell")
 
 
 def points(mapping: Row, x: str, y: str) -> list[Point]:

@@ -1,6 +1,6 @@
 """What an audit says in sentences: the same on the page and in the terminal."""
 
-from unrecur.report.audit_rows import KINDS, cells, count_of
+from unrecur.report.audit_rows import KINDS, cell_name, cells, count_of
 from unrecur.report.rows import Row, entries, lines, section, series, value, words
 from unrecur.report.text import ABSENT, counted, number
 
@@ -29,26 +29,22 @@ def shape(found: Row) -> str:
     Returns:
         The line.
     """
-    kind, units = words(found, "kind", "recurrence"), series(section(found, "sizes"), "units")
-    layers, two_sided = value(found, "sizes", "layers"), section(found, "sizes").get("two_sided")
-    sizes = sorted({round(size) for size in units if size is not None})
-    across = (
-        " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
-        if sizes
-        else ABSENT
-    )
-    parts = [f"{kind}, {_counted(layers, 'layer')} × {across} units"]
-    parts += ["both directions"] * (two_sided is True)
-    seen = f"{_counted(value(found, 'data', 'sequences'), 'sequence')}"
-    steps = f"{_counted(value(found, 'data', 'steps'), 'step')}"
-    return f"{', '.join(parts)}; {seen}, {steps}"
+    units = sorted({round(size) for size in series(section(found, "sizes"), "units") if size})
+    ends = dict.fromkeys((units[0], units[-1])) if units else {}
+    parts = [
+        words(found, "kind", "recurrence"),
+        f"{_many(found, 'sizes', 'layers')} of {' to '.join(map(whole, ends)) or ABSENT} units",
+    ]
+    if section(found, "sizes").get("two_sided") is True:
+        parts.append("both directions")
+    seen = f"{_many(found, 'data', 'sequences')}, {_many(found, 'data', 'steps')}"
+    return f"{', '.join(parts)}; {seen}"
 
 
-def _counted(count: float | None, noun: str) -> str:
+def _many(found: Row, part: str, things: str) -> str:
+    count = value(found, part, things)
     return (
-        counted(round(count), noun).replace(str(round(count)), f"{count:,.0f}")
-        if count is not None
-        else f"{ABSENT} {noun}s"
+        f"{ABSENT} {things}" if count is None else counted(round(count), things.removesuffix("s"))
     )
 
 
@@ -85,23 +81,19 @@ def half_life(life: float | None, lags: float | None) -> str:
     return number(life, 3) if life is not None else f"over {whole(lags)}"
 
 
-def kind_sentence(cell: Row, kind: str, longest: int = FIRST) -> str:
+def names(cell: Row, kind: str, longest: int) -> str:
     """Name the numbers of a cell's state of one kind.
 
     Args:
         cell: A cell.
-        kind: Counter, latch, saturated or dead.
+        kind: One of `KINDS`.
         longest: How many to name.
 
     Returns:
-        How many there are, and the first of their names; a dash for none.
+        The names, with an ellipsis where there are more.
     """
-    count = count_of(cell, kind)
-    if not count:
-        return ABSENT
-    names = lines(section(section(section(cell, "units"), "kinds"), kind), "names")[:longest]
-    more = ", …" if names and count > len(names) else ""
-    return f"{count:,}: {', '.join(names)}{more}" if names else f"{count:,}"
+    listed = lines(section(section(section(cell, "units"), "kinds"), kind), "names")[:longest]
+    return ", ".join([*listed, *["…"] * (count_of(cell, kind) > len(listed))])
 
 
 def never_forget(found: Row) -> str:
@@ -117,10 +109,12 @@ def never_forget(found: Row) -> str:
     rows = cells(found)
     for cell, _ in rows:
         kinds = [
-            f"{PLURALS[kind]} {kind_sentence(cell, kind)}" for kind in KINDS if count_of(cell, kind)
+            f"{PLURALS[kind]} {count:,} ({names(cell, kind, FIRST)})"
+            for kind in KINDS
+            if (count := count_of(cell, kind))
         ]
         if kinds:
-            where = f"{words(cell, 'name')}: " if len(rows) > 1 else ""
+            where = f"{cell_name(cell)}: " if len(rows) > 1 else ""
             said.append(where + "; ".join(kinds))
     return ". ".join(said) + "." if said else "Every number of the state forgets."
 
@@ -136,11 +130,11 @@ def flow_sentences(found: Row) -> str:
     """
     said = []
     for cell, _ in cells(found):
-        name, flow = words(cell, "name", "the cell"), section(cell, "flow")
+        name, flow = cell_name(cell), section(cell, "flow")
         vanishes, explodes = value(flow, "vanishes"), value(flow, "explodes")
         if explodes is not None:
             said.append(
-                f"In {name} gradients explode: over 1,000 times larger {whole(explodes)} steps back."
+                f"In {name} gradients explode: 1,000 times larger {whole(explodes)} steps back."
             )
         if vanishes is not None:
             said.append(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from unrecur.report.axes import powers
 from unrecur.report.curves import error_lines, memory_lines, ring, training_lines
 from unrecur.report.rows import (
     Results,
@@ -17,7 +18,7 @@ from unrecur.report.rows import (
     words,
 )
 from unrecur.report.series import windows
-from unrecur.report.style import Look, canvas, looks, powers, scale
+from unrecur.report.style import Look, canvas, looks, scale
 from unrecur.report.text import compact, microseconds
 from unrecur.report.wording import metric_title
 

@@ -167,20 +167,3 @@ def scale(numbers: Sequence[float]) -> str:
     """
     spread = bool(numbers) and min(numbers) > 0 and max(numbers) > 4 * min(numbers)
     return "log" if spread else "linear"
-
-
-def powers(largest: int) -> list[int]:
-    """Choose the powers of two to write along a logarithmic axis of windows.
-
-    Args:
-        largest: The largest window on the axis.
-
-    Returns:
-        Nine at most.
-
-    Example:
-        >>> powers(20), len(powers(2**20))
-        ([1, 2, 4, 8, 16], 7)
-    """
-    exponents = range(largest.bit_length())
-    return [2**exponent for exponent in exponents[:: 1 + len(exponents) // 9]]

@@ -123,10 +123,10 @@ def counted(count: int, noun: str) -> str:
         The text.
 
     Example:
-        >>> counted(1, "seed"), counted(3, "seed")
-        ('1 seed', '3 seeds')
+        >>> counted(1, "seed"), counted(3000, "seed")
+        ('1 seed', '3,000 seeds')
     """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def shorten(text: str, longest: int) -> str:
