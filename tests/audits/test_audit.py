@@ -104,7 +104,7 @@ def test_dead_and_saturated_units_are_named():
         for weight in cell.parameters():
             weight.zero_()
         cell.weight_ih_l0[0], cell.bias_ih_l0[1] = 1.0, 0.3  # the second never changes
-        cell.weight_ih_l0[2] = 30.0  # the third is at an end of tanh nearly always
+        cell.weight_ih_l0[2] = 100.0  # the third is at an end of tanh nearly always
     found = the(audit(cell.eval(), torch.randn(1, 200, 1)))
     assert found.cells[0].units.kinds == ["", "dead", "saturated"]
     assert "1 of 3 numbers" in advice(found)["units"]

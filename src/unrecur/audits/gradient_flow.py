@@ -112,9 +112,10 @@ def gradient_flow(
         if not bool(total.isfinite().all()):
             break
         sums.append(total.mean().sqrt())
-        each = squares.sum(2) / size
-        spread = each.std(1) / math.sqrt(probes) if not exact else torch.zeros_like(total)
-        errors.append((spread.square().sum().sqrt() / count) / (2 * sums[-1].clamp(min=1e-300)))
+        # The probes are the same for all t, so that their errors do not average out over t.
+        each = (squares.sum(2) / size).mean(0)
+        spread = 0 * sums[-1] if exact else each.std() / math.sqrt(probes)
+        errors.append(spread / (2 * sums[-1].clamp(min=1e-300)))
         columns.append((squares.sum(1) * weight).sqrt().log().mean(0).exp())
         if gates:
             own.append((passed.square().sum(1) / size).mean().sqrt())
