@@ -50,7 +50,7 @@ def counter():
 
 @torch.no_grad()
 def states_by_hand(recurrence, x):
-    """All states of a sequence [T, D] by the loop, flat, one cell after another, and the outputs."""
+    """All states of a sequence [T, D] by the loop, one cell beside another, and the outputs."""
     states = []
     for cells in recurrence.cells:
         shown = []

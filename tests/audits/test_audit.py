@@ -23,8 +23,8 @@ from unrecur import InputError, audit, build, project_
 from unrecur.audits.budget import fit_budget
 from unrecur.audits.record import to_record
 from unrecur.certificates.certificate import unknown
-from unrecur.interop.modules import find_in_module, layers_of
 from unrecur.interop.custom import PhiCell
+from unrecur.interop.modules import find_in_module, layers_of
 
 
 def the(report):
@@ -50,9 +50,6 @@ def test_a_leaky_integrator():
     assert found.cells[0].units.kinds == ["", ""]
     assert found.cells[0].exponents == pytest.approx([math.log(0.9), math.log(0.5)], abs=1e-6)
     assert advice(found)["truncate"].startswith("Truncate it to ")
-    assert "unrecur.parallel(module)" not in advice(found)["parallel"] or "forgets" in str(
-        advice(found)
-    )
 
 
 @pytest.mark.parametrize("steps", [5, 50])

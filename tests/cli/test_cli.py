@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -16,7 +18,19 @@ from unrecur.cli.main import app
 from unrecur.data import tasks
 
 FLAGS = {
-    "audit": {"MODEL", "TASK", "--data-dir", "--device"},
+    "audit": {
+        "MODEL",
+        "[TASK]",
+        "--data",
+        "--hook",
+        "--select",
+        "--decision",
+        "--eps",
+        "--box",
+        "--out",
+        "--data-dir",
+        "--device",
+    },
     "report": {"FOLDER"},
     "study": {
         "TASK",
@@ -123,8 +137,48 @@ def test_a_model_is_trained_and_audited(tmp_path):
     arguments = ["--out", path, "--stable", "--parameters", "2700", "--epochs", "2"]
     assert "test negative log-likelihood" in run("train", "small", "lstm", *arguments)
     output = run("audit", path, "small")
-    assert "Evidence: proved" in output
-    assert "It assumes: every input in [0, 1]" in output
+    record = json.loads((tmp_path / "runs" / "audit-m" / "audit.json").read_text())
+    [found] = record["recurrences"]
+    assert found["proofs"]["evidence"] == "proved"
+    assert "every input in [0, 1]" in found["proofs"]["assumptions"]
+    assert found["advice"][0]["say"] in " ".join(output.split())
+
+
+def test_a_model_of_anybodys_is_audited(tmp_path):
+    torch.manual_seed(0)
+    torch.save(torch.nn.GRU(3, 4).state_dict(), tmp_path / "m.pt")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 40, 3)))
+    given = ("audit", str(tmp_path / "m.pt"), "--data", str(tmp_path / "x.npy"))
+    output = run(*given, "--decision", "argmax", "--eps", "0.05", "--out", str(tmp_path / "out"))
+    page = (tmp_path / "out" / "audit.html").read_text()
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    assert "0.05" in output
+    assert "decision" in output
+
+
+HOOK = """
+import numpy as np, torch
+def inputs(data, model): return [np.load(data)[:, None] * np.ones((1, 3))]
+def outputs(y, model): return y[..., :1] - y[..., 1:2]
+def decision(out): return out > 0
+def metric(out): return float(out.mean())
+"""
+
+
+def test_a_hook_says_what_is_around_the_recurrence(tmp_path):
+    torch.manual_seed(0)
+    torch.save(torch.nn.GRU(3, 4).state_dict(), tmp_path / "m.pt")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=40))
+    (tmp_path / "hook.py").write_text(HOOK)
+    names = {"--data": "x.npy", "--hook": "hook.py", "--out": "out"}
+    options = [part for name, file in names.items() for part in (name, str(tmp_path / file))]
+    run("audit", str(tmp_path / "m.pt"), *options)
+    [found] = json.loads((tmp_path / "out" / "audit.json").read_text())["recurrences"]
+    assert found["outputs"]["decided"]
+    assert found["outputs"]["metric"] is not None
+    (tmp_path / "hook.py").write_text("def outputs(y, model): return y")
+    message = run("audit", str(tmp_path / "m.pt"), *options, code=2)
+    assert "expected a function inputs(data, model)" in message
 
 
 BAD = [
@@ -144,6 +198,8 @@ BAD = [
     (("train", "small", "lstm", "--seed", "1000000000000000000000"), "--seed"),
     (("study", "small", "--device", "meta"), "no device 'meta'"),
     (("audit", "missing.safetensors", "small"), "No such file"),
+    (("audit", "missing.onnx"), "give either a TASK"),
+    (("audit", "missing.onnx", "--data", "x.npy"), "No such file"),
     (("report", "."), "Run the study to its end first"),
     (("stdy", "small"), "study"),
 ]

@@ -210,6 +210,45 @@ def test_the_names_of_keras_2_are_read(tmp_path):
     assert [one.name for one in without] == ["enc", "r"]
 
 
+@pytest.mark.parametrize("make", [torch.nn.LSTM, torch.nn.GRU])
+def test_the_weights_of_cudnn_layers_are_read(make, tmp_path):
+    torch.manual_seed(0)
+    module = make(3, 4, batch_first=True)
+    w_ih, w_hh, b_ih, b_hh = (weight.detach().numpy() for weight in module.parameters())
+    if make is torch.nn.GRU:  # Keras keeps z before r
+        w_ih, w_hh, b_ih, b_hh = (
+            np.concatenate([np.split(w, 3)[gate] for gate in (1, 0, 2)])
+            for w in (w_ih, w_hh, b_ih, b_hh)
+        )
+    gates = len(w_hh) // 4
+    # Each gate's matrix as torch has it, in the shape of its transpose.
+    kernel = np.hstack([w.reshape(w.shape[::-1]) for w in np.split(w_ih, gates)])
+    recurrent = np.hstack(np.split(w_hh, gates))
+    bias = np.concatenate([b_ih, b_hh])
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["keras_version"] = "2.1.5"  # whose CuDNN layers know the true sigmoid only
+        for name, value in (("kernel", kernel), ("recurrent_kernel", recurrent), ("bias", bias)):
+            file[f"model_weights/rnn/rnn/{name}:0"] = value
+    [found] = read_recurrences(tmp_path / "m.h5")
+    x = torch.randn(2, 7, 3)
+    assert torch.allclose(run(found, x)[0], module(x)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"), [("2.2.4", True), ("2.3.1", False), ("3.0", False)]
+)
+def test_gates_of_an_old_keras_are_not_taken_for_todays(version, refused, tmp_path):
+    weights = {"kernel": (3, 16), "recurrent_kernel": (4, 16), "bias": (16,)}
+    path = legacy(tmp_path / "m.h5", {"r/r": weights})
+    with h5py.File(path, "a") as file:
+        file.attrs["keras_version"] = version.encode()
+    if refused:
+        with pytest.raises(InputError, match="hard_sigmoid"):
+            read_recurrences(path)
+    else:
+        assert read_recurrences(path)[0].kind == "lstm"
+
+
 BAD = {
     "rows": {"kernel": (3, 16), "recurrent_kernel": (4, 15)},
     "features": {"kernel": (3, 12), "recurrent_kernel": (4, 16)},

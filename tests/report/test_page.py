@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from itertools import pairwise
 from unittest import mock
 
@@ -16,45 +15,13 @@ from hypothesis import strategies as st
 from plotly.offline import get_plotlyjs
 
 from report.fake_results import MODELS, fake_results
+from report.parsed import HOSTILE, Page, strings
 from unrecur import _check
 from unrecur.report import frame
 from unrecur.report.figures import size_figure
 from unrecur.report.page import render, write_page
 
-VOID = {"meta", "link", "br", "hr", "img", "input"}
 SECTIONS = ["verdict", "summary", "memory", "training", "size", "speed", "certificates"]
-HOSTILE = "</script><script>alert(1)</script><b>'\"&amp;{{7*7}}%{x}\u2028\u2029\u202e\x00]]>--><!--"
-
-
-class Page(HTMLParser):
-    """Reads a page: its tags in order, each with its attributes; its texts; its scripts."""
-
-    def __init__(self, html):
-        super().__init__(convert_charrefs=True)
-        self.tags, self.open, self.text, self.scripts = [], [], "", []
-        self.feed(html)
-        self.close()
-        assert not self.open, f"not closed: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "script":
-            self.scripts[-1] += data
-        elif self.open and self.open[-1] != "style":
-            self.text += data
-
-    def all(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
 
 
 def light(results):
@@ -201,16 +168,6 @@ def test_a_figure_shows_tags_in_names_as_they_are():
     texts = list(strings(json.loads(data)))
     assert any("&lt;a href" in text for text in texts)
     assert not any(tag in text for text in texts for tag in ("<a", "<b>"))
-
-
-def strings(tree):
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    if isinstance(tree, list):
-        for entry in tree:
-            yield from strings(entry)
-    elif isinstance(tree, str):
-        yield tree
 
 
 @pytest.mark.parametrize("key", [*fake_results(MODELS[:1], 1)])

@@ -26,7 +26,7 @@ from unrecur.interop.read import read_recurrences
 
 ERRORS = (0.1, 0.01, 0.001)
 BUDGET = 4e12  # multiplications: under a minute on two cores
-GRADIENTS = 40  # part of it for each cell's gradients
+GRADIENTS = 40  # part of it for the gradients of all cells, and as much for those of inputs
 Progress = Callable[[str, float], None]
 
 
@@ -231,7 +231,8 @@ def audit_subject(
     proofs = prove(subject, model, input_box)
     windows = least_windows(subject, curve, outputs, proofs, errors)
     tell("gradients", 0.8)
-    cells = audit_cells(subject, reference, curve, budget / GRADIENTS)
+    count = sum(len(layer) for layer in layers)
+    cells = audit_cells(subject, reference, curve, budget / GRADIENTS / count)
     inputs = audit_inputs(subject, reference, outputs, budget / GRADIENTS)
     flows, units = [cell.flow for cell in cells], [cell.units for cell in cells]
     advice = advise(subject, curve, outputs, windows, flows, inputs, units)

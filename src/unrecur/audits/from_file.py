@@ -51,7 +51,19 @@ def from_file(
         return Subject(recurrence, sequences, own, True, initial or None, notes, bare=True)
 
     def finish(run: Reference) -> list[Tensor]:
-        return [torch.as_tensor(output(y[None]))[0] for y in own(run)]
+        parts = own(run)
+        found: list[Tensor] = [torch.empty(0)] * len(parts)
+        for length in {len(y) for y in parts}:  # sequences of one length go through together
+            rows = [row for row, y in enumerate(parts) if len(y) == length]
+            outputs = torch.as_tensor(output(torch.stack([parts[row] for row in rows])))
+            if len(outputs) != len(rows):
+                raise InputError(
+                    f"expected outputs for {len(rows)} sequences, [batch, ...], of a block "
+                    f"[batch, time, features], got the shape {list(outputs.shape)}."
+                )
+            for row, y in zip(rows, outputs, strict=True):
+                found[row] = y
+        return found
 
     y = finish(run_all(recurrence.cells, sequences, initial or None))
     per_step = all(

@@ -21,6 +21,7 @@ STILL = 1e-6  # of the size of a number that does not change
 SATURATED = 0.99  # |h| of a tanh that is at its end
 MOSTLY = 0.95  # of the steps
 LEFT = 0.5
+LONG = 32  # inputs: what is not met after fewer may only be slow
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,8 @@ class Units:
             longest window measured, as a part of its root mean square size.
         kinds: "dead" (it never changes), "saturated" (at an end of tanh nearly always), "counter"
             (a small change stays, and a truncated run never meets it), "latch" (a truncated run
-            never meets it, though small changes die), or "" for a number that forgets.
+            never meets it, though small changes die), or "" for a number that forgets, or of which
+            no window of 32 inputs could be seen.
         window: That longest window.
     """
 
@@ -128,7 +130,7 @@ def name_units(cell: AbstractCell, states: Tensor, flow: Flow, curve: Curve, pla
     full = (_squashed(cell, values).abs() > SATURATED).double().mean(0) >= MOSTLY
     kinds = []
     for number in range(len(size)):
-        stays = float(remembered[number]) >= LEFT
+        stays = last.k >= LONG and float(remembered[number]) >= LEFT
         if bool(dead[number]):
             kinds.append("dead")
         elif stays:

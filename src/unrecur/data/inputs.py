@@ -2,6 +2,7 @@
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ def sequences_in(array: np.ndarray, path: Path) -> list[Tensor]:
             f"[time], got the shape {list(array.shape)}."
         )
     block = array[:, None] if array.ndim == 1 else array
-    whole = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32))
+    whole = torch.from_numpy(np.array(block, dtype=np.float32))  # a copy: files are mapped
     return list(whole if whole.dim() == 3 else whole[None])
 
 
@@ -92,8 +93,10 @@ def _check_size(size: int, path: Path) -> None:
         raise InputError(f"{path}: expected at most {LARGEST:,} bytes, got {size:,}.")
 
 
-def _numbers(array: np.ndarray, path: Path) -> np.ndarray:
-    """Check that an array holds real numbers."""
+def _numbers(array: Any, path: Path) -> np.ndarray:
+    """Check that an array holds real numbers; numpy hands out what is no array as bytes."""
+    if not isinstance(array, np.ndarray):
+        raise CorruptFileError(f"{path} cannot be read: it holds something else than arrays.")
     if array.dtype.kind not in "fiub":
         raise InputError(f"{path}: expected real numbers, got an array of {array.dtype}.")
     return array

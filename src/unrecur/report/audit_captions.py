@@ -12,9 +12,10 @@ def _memory(found: Row) -> str:
     return (
         "How wrong a model is that started from nothing k inputs ago. The solid line is the worst "
         "that was seen with k inputs or more; the k at which it falls below the error you allow "
-        "is the least window. The thin line and its band are the single sequences, where there "
-        "are several. Bounds that are proved lie above what is measured; one that lies far above "
-        "is left out here and is among the numbers, and an error of zero ends its line."
+        "is the least window. The hidden state is what the recurrence shows of its state, left out "
+        "where that is the output or the state itself. The thin line and its band are the single "
+        "sequences, where there are several. Proved bounds lie above what is measured; one that "
+        "lies far above is among the numbers only, and an error of zero ends its line."
         + (
             f" Beyond k = {whole(limit)}, half of the longest sequence, too little was seen to be "
             "believed (upright line)."
@@ -39,7 +40,7 @@ def _units(found: Row) -> str:
     return (
         "The steps after which less than half of a small change of a number is left anywhere in "
         "its cell's state, for all numbers of the state. A line that rises at its end shows a few "
-        "numbers that remember for all; open triangles kept half for as long as was looked"
+        "numbers that remember for all; open triangles, if any, kept half for as long as was looked"
         f"{looked}. A counter keeps a small change, and a run from nothing never meets it; a "
         "latch loses small changes, and such a run never meets it either; a saturated number is "
         "at an end of its range nearly always; a dead one never changes."

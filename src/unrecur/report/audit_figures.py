@@ -1,7 +1,6 @@
 """The figures of what single units and gates do: half-lives, and how far gates are open."""
 
 import math
-from itertools import pairwise
 
 import plotly.graph_objects as go
 
@@ -122,8 +121,7 @@ def gates_figure(found: Row) -> go.Figure | None:
 
 def _histogram(shares: list[float | None], look: Look, showlegend: bool) -> go.Scatter:
     edges = [place / len(shares) for place in range(len(shares) + 1)]
-    middles = [(left + right) / 2 for left, right in pairwise(edges)]
-    drawn = line(list(zip(middles, shares, strict=True)), look, showlegend)
-    drawn.line = {"color": look.colour, "width": 2, "dash": look.dash, "shape": "hvh"}
-    drawn.hovertemplate = "%{fullData.name}, near %{x:.3f}: %{y:.2%}<extra></extra>"
+    drawn = line(list(zip(edges, [*shares, shares[-1]], strict=True)), look, showlegend)
+    drawn.line = {"color": look.colour, "width": 2, "dash": look.dash, "shape": "hv"}
+    drawn.hovertemplate = "%{fullData.name}, from %{x:.2f} on: %{y:.2%}<extra></extra>"
     return drawn

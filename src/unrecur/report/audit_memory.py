@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from unrecur.report.audit_rows import Point, levels, nested, points
+from unrecur.report.audit_rows import QUANTITIES, Point, errors, levels, nested
 from unrecur.report.axes import log_axis, powers
 from unrecur.report.curves import band, line
-from unrecur.report.rows import Row, entries, section, value, values
+from unrecur.report.rows import Row, value, values
 from unrecur.report.style import COLOURS, GREY, Look, canvas
 
 WORST = Look("measured: worst from k on", COLOURS[0], "solid", "circle")
@@ -18,6 +18,7 @@ ON_INPUTS = Look("proved on these inputs", COLOURS[2], "dot", "triangle-up")
 MEASURED = Look("measured at k", COLOURS[0], "solid", "circle")
 FULL = Look("all inputs", GREY, "dot", "star")
 FAR = 100.0  # times the largest error measured: bounds beyond would squeeze the rest
+LEAST = 0.01  # of decisions at the top of their axis
 MARKS = 12  # of a line with a point for every k
 
 
@@ -30,18 +31,22 @@ def memory_figure(found: Row) -> go.Figure | None:
     Returns:
         The figure, or None where nothing was measured or proved.
     """
-    drawn = {of: _errors(found, of) for of in ("state", "output")}
+    drawn = {of: _curves(found, of) for of in QUANTITIES}
+    hidden = drawn["hidden state"]
+    # A GRU shows its whole state: a panel more would say nothing.
+    if hidden[WORST] == drawn["state"][WORST] and not (hidden[PROVED] or hidden[ON_INPUTS]):
+        del drawn["hidden state"]
     shown = {of: curves for of, curves in drawn.items() if any(curves.values())}
     if not shown:
         return None
-    figure = canvas([f"Largest error of the {of}" for of in shown], height=430)
+    figure = canvas([f"Error of the {of}" for of in shown], height=430)
     named: set[str] = set()
     for panel, (of, curves) in enumerate(shown.items(), start=1):
         measured = [y for _, y in (*curves[WORST], *curves[TYPICAL])]
         far = FAR * max(measured, default=0) or math.inf
         near = {look: curve for look, curve in curves.items() if any(y <= far for _, y in curve)}
         axis = log_axis([y for curve in near.values() for _, y in curve], at_most=far)
-        edges = _edges(found, of, floor=10 ** axis["range"][0])
+        edges = _edges(found, QUANTITIES[of], floor=10 ** axis["range"][0])
         if len(edges) > 1:
             figure.add_trace(band(edges, TYPICAL), row=1, col=panel)
         for look, curve in near.items():
@@ -54,17 +59,20 @@ def memory_figure(found: Row) -> go.Figure | None:
     return figure
 
 
-def _errors(found: Row, of: str) -> dict[Look, list[Point]]:
+def _curves(found: Row, of: str) -> dict[Look, list[Point]]:
     """Gather the curves of one quantity; a logarithmic axis has no place for k = 0."""
-    curve, proofs = section(found, "curve"), section(found, "proofs")
-    several = (value(found, "data", "sequences") or 0) > 1
+    known = errors(found, of)
     curves = {
-        WORST: points(section(curve, of), "k", "onward"),
-        TYPICAL: nested(levels(found), "k", of, "median") if several else [],
-        PROVED: nested(entries(proofs, "bounds"), "k", of),
-        ON_INPUTS: points(section(proofs, "on_inputs"), "k", of),
+        WORST: known["onward"],
+        TYPICAL: known["median"] if _several(found) else [],
+        PROVED: known["proved"],
+        ON_INPUTS: known["on_inputs"],
     }
     return {look: [p for p in curve if p[0] >= 1 and p[1] >= 0] for look, curve in curves.items()}
+
+
+def _several(found: Row) -> bool:
+    return (value(found, "data", "sequences") or 0) > 1
 
 
 def _error_line(curve: Sequence[Point], look: Look, *, showlegend: bool) -> go.Scatter:
@@ -80,7 +88,7 @@ def _error_line(curve: Sequence[Point], look: Look, *, showlegend: bool) -> go.S
 
 def _edges(found: Row, of: str, floor: float = 0.0) -> list[tuple[float, float, float]]:
     """Gather the band over sequences; its edges end at the axis' foot where they are zero."""
-    rows = levels(found) if (value(found, "data", "sequences") or 0) > 1 else []
+    rows = levels(found) if _several(found) else []
     low, high = (dict(nested(rows, "k", of, end)) for end in ("low", "high"))
     return [(k, max(low[k], floor), max(high[k], floor)) for k in low if k in high and k >= 1]
 
@@ -141,7 +149,8 @@ def _decisions(found: Row, figure: go.Figure, panel: int) -> None:
     edges = _edges(found, "changed_band")
     if len(edges) > 1:
         figure.add_trace(band(edges, TYPICAL), row=1, col=panel)
-    figure.update_yaxes(tickformat=".3~p", rangemode="tozero", row=1, col=panel)
+    most = max([high for _, _, high in edges] + values(levels(found), "changed"))
+    figure.update_yaxes(tickformat=".3~p", range=[0, max(1.1 * most, LEAST)], row=1, col=panel)
 
 
 def _metric(found: Row, figure: go.Figure, panel: int) -> None:

@@ -8,6 +8,8 @@ from unrecur.report.rows import Row, entries, section, series, value, words
 from unrecur.report.style import Look, look
 
 Point = tuple[float, float]
+MODEL = "the model's outputs"  # as a record writes whose outputs are bounded
+QUANTITIES = {"state": "state", "hidden state": "hidden", "output": "output"}  # and their keys
 KINDS = ("counter", "latch", "saturated", "dead")
 
 
@@ -96,6 +98,31 @@ def levels(found: Row) -> list[Row]:
         One entry a window.
     """
     return entries(section(found, "curve"), "levels")
+
+
+def errors(found: Row, of: str) -> dict[str, list[Point]]:
+    """Gather the curves of the errors of one quantity against the window.
+
+    Args:
+        found: What was found about a recurrence.
+        of: One of `QUANTITIES`.
+
+    Returns:
+        The worst from k on, the worst at k, quantiles over sequences, and the proved bounds.
+    """
+    curve, proofs, key = section(found, "curve"), section(found, "proofs"), QUANTITIES[of]
+    if key == "hidden" and section(found, "outputs").get("own") is True:
+        curve, proofs = {}, {}  # what the recurrence shows is the output itself
+    # Outputs are bounded of the whole model, or else of the recurrence alone.
+    bounded = {"state": "state", "output" if words(proofs, "of") == MODEL else "hidden": "output"}
+    bound, rungs = bounded.get(key, ""), entries(curve, "levels")
+    return {
+        "onward": points(section(curve, key), "k", "onward"),
+        "value": points(section(curve, key), "k", "value"),
+        **{part: nested(rungs, "k", key, part) for part in ("low", "median", "high")},
+        "proved": nested(entries(proofs, "bounds"), "k", bound),
+        "on_inputs": points(section(proofs, "on_inputs"), "k", bound),
+    }
 
 
 def count_of(cell: Row, kind: str) -> int:

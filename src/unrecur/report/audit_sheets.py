@@ -1,6 +1,15 @@
 """The numbers of an audit's figures as tables, and the tables that stand for themselves."""
 
-from unrecur.report.audit_rows import KINDS, cell_name, cells, count_of, levels, nested, points
+from unrecur.report.audit_rows import (
+    KINDS,
+    QUANTITIES,
+    cell_name,
+    cells,
+    count_of,
+    errors,
+    levels,
+    points,
+)
 from unrecur.report.audit_spectra import eigenvalues, spectra
 from unrecur.report.audit_wording import PLURALS, half_life, names, whole
 from unrecur.report.rows import Row, entries, section, series, value, words
@@ -19,17 +28,9 @@ def memory_sheet(found: Row) -> Sheet:
     Returns:
         One row for each quantity and window.
     """
-    curve, proofs = section(found, "curve"), section(found, "proofs")
     rows: list[list[str]] = []
-    for of in ("state", "output"):
-        worst, rungs = section(curve, of), levels(found)
-        columns = [
-            dict(points(worst, "k", "onward")),
-            dict(points(worst, "k", "value")),
-            *(dict(nested(rungs, "k", of, part)) for part in ("low", "median", "high")),
-            dict(nested(entries(proofs, "bounds"), "k", of)),
-            dict(points(section(proofs, "on_inputs"), "k", of)),
-        ]
+    for of in QUANTITIES:
+        columns = [dict(curve) for curve in errors(found, of).values()]
         rows += [
             [of, whole(k), *(number(column.get(k), DIGITS) for column in columns)]
             for k in sorted(set().union(*columns))

@@ -12,7 +12,7 @@ from unrecur.report.rows import Row, entries, series, words
 from unrecur.report.style import DASHES, GREY, SYMBOLS, Look, canvas, label
 
 EIGENVALUES, SINGULAR = "Eigenvalues of the weights", "Singular values"
-EXPONENTS = "Lyapunov exponents, nats per step"
+EXPONENTS = "Lyapunov exponents per step"
 VARIANTS = ("", "-open", "-dot", "-open-dot")  # shapes stand for gates, their filling for cells
 MARKS = 10
 
@@ -60,7 +60,8 @@ def spectra_figure(found: Row) -> go.Figure | None:
         _exponents(figure, 1 + shown.index(EXPONENTS), exponents)
     for look, _ in _cell_exponents(found):
         figure.add_trace(_marks([(0, None)], look, showlegend=True), row=1, col=1)
-    for gate, name in enumerate(gate_names(found)):
+    gates = gate_names(found)
+    for gate, name in enumerate(gates if len(gates) > 1 else []):
         key = _gate_look(Look(label(name), GREY, "solid", ""), gate)
         figure.add_trace(_marks([(0, None)], key, showlegend=True), row=1, col=1)
     return figure
@@ -143,7 +144,10 @@ def _plane(figure: go.Figure, panel: int, blocks: list[Spectrum]) -> None:
         drawn.mode = "markers"
         drawn.hovertemplate = "%{x:.3f} %{y:+.3f}i<extra></extra>"
         figure.add_trace(drawn, row=1, col=panel)
-    figure.update_xaxes(title_text="real", nticks=5, row=1, col=panel)
+    roots = [abs(part) for each in blocks for pair in eigenvalues(each.block) for part in pair]
+    ends = [sign * 1.08 * max(1.0, *roots) for sign in (-1, 1)]
+    figure.update_xaxes(title_text="real", nticks=5, range=ends, row=1, col=panel)
+    figure.update_yaxes(range=ends, row=1, col=panel)
     # Circles must be round: the wider of the two axes gives way.
     anchor = f"x{panel}" if panel > 1 else "x"
     figure.update_yaxes(scaleanchor=anchor, constrain="domain", nticks=5, row=1, col=panel)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unrecur.report.audit_rows import recurrences
-from unrecur.report.audit_windows import TIERS, gaps, window_sheet
+from unrecur.report.audit_windows import TIERS, gaps, statements, window_sheet
 from unrecur.report.audit_wording import advice, never_forget, shape
 from unrecur.report.rows import Row, lines, words
 from unrecur.report.text import ABSENT, shorten
@@ -64,8 +64,10 @@ def _print(found: Row, console: Console) -> None:
     name = shorten(words(found, "name", ABSENT), LONGEST_NAME)
     console.print(Text.assemble((name, "bold"), f": {shape(found)}"))
     console.print(windows_table(found))
+    said_of = {tier for tier, _, _ in statements(found)}
     for tier, reasons in gaps(found):
-        console.print(Text(shorten(f"No {HEADS[tier]} window: {reasons[0]}", LONGEST_REASON)))
+        if tier not in said_of:
+            console.print(Text(shorten(f"{ABSENT} {HEADS[tier]}: {reasons[0]}", LONGEST_REASON)))
     console.print(Text(never_forget(found)))
     said = advice(found)
     for place, (say, why) in enumerate(said):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from unrecur.report.audit_rows import levels
+from unrecur.report.audit_rows import QUANTITIES, levels
 from unrecur.report.rows import Row, entries, section, series, value, values, words
 from unrecur.report.sheets import Sheet
 from unrecur.report.text import ABSENT, percent
@@ -14,7 +14,7 @@ MEANINGS = {
     "measured": "what was seen on these inputs, and no more.",
 }
 TIERS = tuple(MEANINGS)
-QUANTITIES = ("state", "output", "decision")
+ORDER = (*QUANTITIES, "decision")
 
 
 def window_sheet(found: Row) -> Sheet:
@@ -42,7 +42,7 @@ def window_sheet(found: Row) -> Sheet:
 
 
 def _place(of: str) -> int:
-    return QUANTITIES.index(of) if of in QUANTITIES else len(QUANTITIES)
+    return ORDER.index(of) if of in ORDER else len(ORDER)
 
 
 def _error(of: str, eps: float | None) -> str:

@@ -130,16 +130,12 @@ def flow_sentences(found: Row) -> str:
     """
     said = []
     for cell, _ in cells(found):
-        name, flow = cell_name(cell), section(cell, "flow")
+        where, flow = f"in “{cell_name(cell)}”", section(cell, "flow")
         vanishes, explodes = value(flow, "vanishes"), value(flow, "explodes")
         if explodes is not None:
-            said.append(
-                f"In {name} gradients explode: 1,000 times larger {whole(explodes)} steps back."
-            )
+            said.append(f"It explodes {where}: 1,000 times larger {whole(explodes)} steps back.")
         if vanishes is not None:
-            said.append(
-                f"In {name} less than a thousandth is left from {whole(vanishes)} steps back on."
-            )
+            said.append(f"Less than a thousandth is left {whole(vanishes)} steps back {where}.")
         if vanishes is None and explodes is None:
-            said.append(f"In {name} gradients neither vanish nor explode in the steps looked at.")
+            said.append(f"It neither vanishes nor explodes {where}.")
     return " ".join(said)

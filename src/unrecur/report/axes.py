@@ -50,18 +50,19 @@ def log_axis(
     foot, top = math.log10(low), math.log10(max(low, min(high, at_most or high)))
     room = 0.05 * (top - foot) or 0.5
     ends = [round(foot - room, 6), round(top + room, 6)]
+    axis: dict[str, Any] = {"type": "log", "range": ends}
     ticks = _ticks(*ends)
-    return {
-        "type": "log",
-        "range": ends,
+    if len(ticks) < 2:  # so short that plotly's own are as good
+        return axis
+    return axis | {
         "tickvals": [10**exponent * digit for exponent, digit in ticks],
         "ticktext": [_tick(exponent, digit) for exponent, digit in ticks],
     }
 
 
 def _ticks(foot: float, top: float) -> list[tuple[int, int]]:
-    """Choose exponents and digits: 1, 2 and 5 of few powers of ten, some powers of many."""
-    digits = (1, 2, 5) if top - foot < FEW else (1,)
+    """Choose exponents and digits: more of a few powers of ten, fewer of many."""
+    digits = (1,) if top - foot > FEW else (1, 2, 5) if top - foot > 1 else range(1, 10)
     step = 1 + int((top - foot) / MOST)
     return [
         (exponent, digit)

@@ -126,7 +126,9 @@ def lines(mapping: Mapping[str, Any], name: str) -> list[str]:
         The texts, printable; empty where the list is missing or no list.
     """
     found = mapping.get(name)
-    return [printable(str(text)) for text in found] if isinstance(found, list | tuple) else []
+    if not isinstance(found, list | tuple):
+        return []
+    return [printable(str(text)) for text in found if text is not None]
 
 
 def value(row: Mapping[str, Any], *path: str) -> float | None:
