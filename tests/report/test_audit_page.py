@@ -117,12 +117,13 @@ def test_the_table_of_windows_is_the_records(proved, two):
 def test_a_window_beyond_the_evidence_says_how_far_it_reaches(proved):
     found = copy.deepcopy(proved["recurrences"][0])
     for window in found["windows"]:
-        window["k"], window["known"] = None, window["of"] == "state"
-    state, *_ = window_sheet(found).rows
+        window["k"], window["known"] = None, window["of"] in {"state", "decision"}
+    state, *_, decision = window_sheet(found).rows
     reach = found["curve"]["limit"], found["curve"]["levels"][-1]["k"]
     inputs = int(found["proofs"]["on_inputs"]["k"][-1])
     said = [f"more than {k}" for k in (inputs, reach[1], reach[0])]
     assert state[2:] == ["none", *said]
+    assert decision[3] == "none"  # it comes of a proof from the weights, at any length
 
 
 def test_why_a_tier_is_missing(two):

@@ -7,6 +7,7 @@ from unrecur.report.axes import log_axis
 from unrecur.report.curves import band, line
 from unrecur.report.rows import Row, section, value
 from unrecur.report.style import COLOURS, GREY, Look, canvas
+from unrecur.report.text import counted
 
 PATHS = (  # dashes stand for paths, colours and marks for cells
     ("gain", "whole", "solid", 2.2),
@@ -101,7 +102,7 @@ def _draw_inputs(figure: go.Figure, panel: int, curve: list[Point], reach: float
         return
     # Inputs to come, which a backward layer sees, have lags below 0 and count for the reach too.
     sides = (1,) if min(x for x, _ in curve) >= 0 else (1, -1)
-    look = Look(f"99% within {reach:,.0f} inputs", COLOURS[1], "dash", "diamond")
+    look = Look(f"99% within {counted(round(reach), 'input')}", COLOURS[1], "dash", "diamond")
     for side in sides:
         upright = [(side * (reach - 0.5), 10**end) for end in ends]
         style = {"color": look.colour, "width": 1.8, "dash": "dash"}

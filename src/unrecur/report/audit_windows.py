@@ -61,17 +61,18 @@ def _cell(found: Row, window: Row) -> str:
         return f"{k:,.0f}"
     if window.get("known") is not True:
         return ABSENT
-    reach = _reach(found, words(window, "tier"))
+    reach = _reach(found, words(window, "tier"), words(window, "of"))
     return "none" if reach is None else f"more than {reach:,.0f}"
 
 
-def _reach(found: Row, tier: str) -> float | None:
-    """Look up the longest window that a tier of evidence speaks about."""
+def _reach(found: Row, tier: str, of: str) -> float | None:
+    """Look up the longest window that a tier of evidence speaks about, where it has one."""
     if tier == "measured":
         return value(found, "curve", "limit")
     if tier == "statistical":
         return max(values(levels(found), "k"), default=None)
-    if tier == "proved on these inputs":
+    # Decisions on these inputs are proved from the weights, which reach any length.
+    if tier == "proved on these inputs" and of != "decision":
         ks = series(section(section(found, "proofs"), "on_inputs"), "k")
         return max((k for k in ks if k is not None), default=None)
     return None

@@ -1,6 +1,6 @@
 """What an audit says in sentences: the same on the page and in the terminal."""
 
-from unrecur.report.audit_rows import KINDS, cell_name, cells, count_of
+from unrecur.report.audit_rows import KINDS, cell_name, cells, count_of, points
 from unrecur.report.rows import Row, entries, lines, section, series, value, words
 from unrecur.report.text import ABSENT, counted, number
 
@@ -137,5 +137,6 @@ def flow_sentences(found: Row) -> str:
         if vanishes is not None:
             said.append(f"Less than a thousandth is left {whole(vanishes)} steps back {where}.")
         if vanishes is None and explodes is None:
-            said.append(f"It neither vanishes nor explodes {where}.")
+            lags = max((lag for lag, _ in points(flow, "lags", "gain")), default=None)
+            said.append(f"It neither vanishes nor explodes within {whole(lags)} steps {where}.")
     return " ".join(said)
