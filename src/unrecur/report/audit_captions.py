@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from unrecur.report.audit_rows import cells
+from unrecur.report.audit_rows import QUANTITIES, cells, errors
 from unrecur.report.audit_wording import flow_sentences, whole
 from unrecur.report.rows import Row, section, value, words
 
 
 def _memory(found: Row) -> str:
     limit = value(found, "curve", "limit")
+    seen = [k for of in QUANTITIES for k, _ in errors(found, of)["onward"]]
     return (
         "How wrong a model is that started from nothing k inputs ago. The solid line is the worst "
         "that was seen with k inputs or more; the k at which it falls below the error you allow "
@@ -19,7 +20,7 @@ def _memory(found: Row) -> str:
         + (
             f" Beyond k = {whole(limit)}, half of the longest sequence, too little was seen to be "
             "believed (upright line)."
-            if limit is not None
+            if limit is not None and max(seen, default=0) > limit
             else ""
         )
     )
