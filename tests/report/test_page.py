@@ -285,7 +285,7 @@ def test_a_browser_draws_every_figure_under_the_policy(tmp_path):
     write_page(fake_results(), tmp_path / "report.html")
     options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync --dump-dom"
     options += " --disable-quic --disable-background-networking --disable-component-update"
-    options += " --enable-logging=stderr --virtual-time-budget=5000"
+    options += " --enable-logging=stderr --virtual-time-budget=20000"
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     address = (tmp_path / "report.html").as_uri()
     done = subprocess.run(

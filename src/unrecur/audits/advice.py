@@ -183,8 +183,12 @@ def _burn_in(need: Needs, curve: Curve) -> Advice:
 def _training(inputs: InputFlow, flows: list[Flow]) -> Advice:
     """Say how far to backpropagate."""
     reach, seen = inputs.reach(), int(inputs.lags.max()) + 1
-    text = f"Backpropagate through {reach} steps."
-    why = f"99 % of the gradient of {inputs.of} reaches the last {reach} of {seen} inputs."
+    if inputs.followed:
+        text = f"Backpropagate through {reach} steps."
+        why = f"99% of the gradient of {inputs.of} reaches the last {reach} of {seen} inputs."
+    else:
+        text = f"Backpropagate through more than {seen} steps."
+        why = f"The gradient of {inputs.of} is still large after {seen}, the most it was followed."
     for flow in flows:
         if flow.explodes is not None:
             why += f" Gradients explode: over 1,000 times larger {flow.explodes} steps back."

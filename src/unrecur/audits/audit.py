@@ -26,7 +26,7 @@ from unrecur.interop.read import read_recurrences
 
 ERRORS = (0.1, 0.01, 0.001)
 BUDGET = 4e12  # multiplications: under a minute on two cores
-GRADIENTS = 40  # part of it for the gradients of all cells, and as much for those of inputs
+GRADIENTS = 10  # part of it for the gradients of all cells, and as much for those of inputs
 Progress = Callable[[str, float], None]
 
 
@@ -154,10 +154,11 @@ def audit(
         >>> _ = torch.manual_seed(0)
         >>> lstm = torch.nn.LSTM(3, 8, batch_first=True).eval()
         >>> report = unrecur.audit(lstm, torch.randn(4, 100, 3))
-        >>> report["lstm"].window("output", 0.01)
-        8
-        >>> report["lstm"].advice[0].say
-        'Truncate it to 11 inputs.'
+        >>> found = report["lstm"]
+        >>> found.window("output", 0.01), found.window("output", 0.001)
+        (11, 17)
+        >>> found.advice[0].say
+        'Truncate it to 20 inputs.'
     """
     if not errors:
         raise InputError("expected at least one error to find windows for, got none.")
@@ -232,7 +233,7 @@ def audit_subject(
     windows = least_windows(subject, curve, outputs, proofs, errors)
     tell("gradients", 0.8)
     count = sum(len(layer) for layer in layers)
-    cells = audit_cells(subject, reference, curve, budget / GRADIENTS / count)
+    cells = audit_cells(subject, reference, budget / GRADIENTS / count)
     inputs = audit_inputs(subject, reference, outputs, budget / GRADIENTS)
     flows, units = [cell.flow for cell in cells], [cell.units for cell in cells]
     advice = advise(subject, curve, outputs, windows, flows, inputs, units)

@@ -431,6 +431,6 @@ def check_rerun(subject: Subject, reference: Reference) -> None:
         raise InputError(
             f"the module, rerun on the outputs of '{subject.finish.tap.name}' that it gave itself, "
             f"gives others (by {apart:.2g}): it draws random numbers, keeps something between "
-            "calls, or reads the recurrence's inner state. Audit the recurrence itself, with its own "
-            "inputs as x."
+            "calls, or reads the recurrence's inner state. Audit the recurrence itself, with its "
+            "own inputs as x."
         )

@@ -82,7 +82,6 @@ class Curve:
         output: The largest difference of the outputs: at every k where an output is made of one
             step of the recurrence, else at the windows of the levels.
         changed: The share of changed decisions at the windows of the levels; None without.
-        spread: The root mean square of the states, cell by cell and number by number.
         met: Whether the truncated state came to the true one, to rounding.
     """
 
@@ -91,7 +90,6 @@ class Curve:
     hidden: Worst
     output: Worst
     changed: Worst | None
-    spread: list[Tensor]
     met: bool
 
 
@@ -147,7 +145,6 @@ def measure_curve(
         if met:
             break
     limit = longest // 2
-    spread = [h.double().square().mean(0).sqrt() for cells in reference.states for h in cells]
     grid = torch.tensor([level.k for level in levels])
     state = _by_context(contexts, "state_error", limit, met)
     hidden = _by_context(contexts, "hidden_error", limit, met)
@@ -160,7 +157,7 @@ def measure_curve(
     if outputs.decided is not None:
         shares = torch.tensor([share_changed(subject, level) for level in levels])
         changed = worst_of(grid, shares.double(), limit, met)
-    return Curve(levels, state, hidden, output, changed, spread, met)
+    return Curve(levels, state, hidden, output, changed, met)
 
 
 def share_changed(subject: Subject, level: Level) -> float:

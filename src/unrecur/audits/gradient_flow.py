@@ -34,6 +34,8 @@ class Flow:
         largest: The largest singular value of dh_t / dh_{t-l} over t, at lags 1, 2, 4, ...; empty
             where the Jacobians are not multiplied up.
         columns: |dh_t / dh_{t-l,i}| of each number i, the geometric mean over t, [L + 1, S].
+        kept: |dh_{t,i} / dh_{t-L,i}|, what each number keeps of itself at the longest lag, the
+            mean over t.
         ends: How many steps t.
         exact: Whether the Jacobians were multiplied up; else random probes stand for them.
     """
@@ -44,6 +46,7 @@ class Flow:
     hidden: Float64[Tensor, " L"] | None
     largest: Float64[Tensor, " M"]
     columns: Float64[Tensor, "L S"]
+    kept: Float64[Tensor, " S"]
     ends: int
     exact: bool
 
@@ -84,11 +87,12 @@ def gradient_flow(
     Returns:
         The gains for lags 0 to L, or to where nothing is left, or float64 ends.
     """
-    if not isinstance(cell, PhiCell):  # whose step is somebody else's, in their own precision
-        cell = copy.deepcopy(cell).double()
-        before, x = before.double(), x.double()
     count, lags, size = before.shape
     exact = size <= EXACT
+    # A custom cell's step is somebody else's, in its own precision; probes err more than rounding.
+    if exact and not isinstance(cell, PhiCell):
+        cell = copy.deepcopy(cell).double()
+        before, x = before.double(), x.double()
     if exact:
         rows = torch.eye(size, dtype=before.dtype, device=x.device)
     else:
@@ -96,7 +100,7 @@ def gradient_flow(
         rows = torch.randn(probes, size, generator=generator, dtype=torch.float64).to(before)
     weight = 1.0 if exact else 1 / probes
     pulled = rows.expand(count, -1, -1).clone()
-    passed = torch.ones(count, size, dtype=torch.float64, device=x.device)
+    passed = torch.ones(count, size, dtype=before.dtype, device=x.device)
     gates = highway(cell, before[:, -1], x[:, -1]) is not None
     sums, errors, own, rest, columns, largest = [], [], [], [], [], []
     for lag in range(lags + 1):
@@ -111,6 +115,7 @@ def gradient_flow(
         total = squares.sum((1, 2)) * weight / size
         if not bool(total.isfinite().all()):
             break
+        own_share = (pulled * rows).double().sum(1).abs() * weight
         sums.append(total.mean().sqrt())
         # The probes are the same for all t, so that their errors do not average out over t.
         each = (squares.sum(2) / size).mean(0)
@@ -118,8 +123,9 @@ def gradient_flow(
         errors.append(spread / (2 * sums[-1].clamp(min=1e-300)))
         columns.append((squares.sum(1) * weight).sqrt().log().mean(0).exp())
         if gates:
-            own.append((passed.square().sum(1) / size).mean().sqrt())
-            left = (pulled - rows * passed[:, None]).square().sum((1, 2)) * weight / size
+            own.append((passed.double().square().sum(1) / size).mean().sqrt())
+            left = (pulled - rows * passed[:, None]).double().square().sum((1, 2))
+            left = left * weight / size
             rest.append(left.mean().sqrt())
         if exact and lag and lag & (lag - 1) == 0:
             largest.append(torch.linalg.matrix_norm(pulled.double(), 2).amax())
@@ -133,6 +139,7 @@ def gradient_flow(
         torch.stack(rest) if gates else None,
         torch.stack(largest) if largest else nothing,
         torch.stack(columns),
+        own_share.mean(0),
         count,
         exact,
     )
@@ -161,6 +168,13 @@ class InputFlow:
     lags: Tensor
     norm: Float64[Tensor, " L"]
     of: str
+
+    @property
+    def followed(self) -> bool:
+        """Whether gradients were followed to where little is left: under 1 % in the last tenth."""
+        sizes = self.norm[self.lags >= 0]
+        last = sizes[len(sizes) - max(1, len(sizes) // 10) :]
+        return len(sizes) > 1 and float(last.sum()) < 0.01 * float(sizes.sum())
 
     def reach(self, share: float = 0.99) -> int:
         """Find the shortest window with a share of the gradient's norm, summed over lags.

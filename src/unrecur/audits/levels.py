@@ -31,7 +31,6 @@ class Level:
         state_typical: The median over steps of the largest difference, [Q].
         hidden: The largest difference of what the recurrence shows of its state, [Q].
         cells: The largest difference in each cell's state.
-        units: The root mean square difference of each number of each cell's state.
         output: The largest difference of any output of the model, [Q].
         output_typical: The median of it over steps, [Q].
         changed: The share of decisions that are others, [Q]; None where nothing is decided.
@@ -49,7 +48,6 @@ class Level:
     state_typical: Float[Tensor, " Q"]
     hidden: Float[Tensor, " Q"]
     cells: list[float]
-    units: list[Tensor]
     output: Float[Tensor, " Q"]
     output_typical: Float[Tensor, " Q"]
     changed: Float[Tensor, " Q"] | None
@@ -89,9 +87,7 @@ def measure_level(
     error = torch.zeros(steps, dtype=torch.float64, device=x.device)
     y = reference.y.clone()
     last = [[h.clone() for h in cells] for cells in reference.last]
-    flat_cells = [cell for cells in layers for cell in cells]
-    units = [torch.zeros(c.state_size, dtype=torch.float64, device=x.device) for c in flat_cells]
-    worst = [0.0] * len(flat_cells)
+    worst = [0.0] * sum(len(cells) for cells in layers)
     longest = core + (2 if subject.two_sided else 1) * k
     size = max(1, NUMBERS // (longest * 2 * state_numbers(layers)))
     for part in torch.arange(len(cores.begin), device=x.device).split(size):
@@ -113,7 +109,6 @@ def measure_level(
             if len(gap):
                 error[at] = torch.maximum(error[at], gap.amax(1))
                 worst[number] = max(worst[number], float(gap.max()))
-                units[number] += gap.square().sum(0)
         _take_last(subject, last, run.states, index, inside)
     return _summary(
         subject,
@@ -124,7 +119,6 @@ def measure_level(
         context,
         error,
         worst,
-        [(total / max(1, int((context > 0).sum()))).sqrt() for total in units],
     )
 
 
@@ -213,7 +207,6 @@ def _summary(
     context: Tensor,
     error: Tensor,
     worst: list[float],
-    units: list[Tensor],
 ) -> Level:
     """Gather the numbers of a level by sequences."""
     cut = context > 0
@@ -232,7 +225,6 @@ def _summary(
         state_typical=_by_sequence(subject, error, cut, "median"),
         hidden=_by_sequence(subject, hidden, cut, "max"),
         cells=worst,
-        units=units,
         output=_by_sequence(subject, output, cut, "max"),
         output_typical=_by_sequence(subject, output, cut, "median"),
         changed=None if changed is None else _by_sequence(subject, changed, cut, "mean"),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unrecur.audits.blocks import Reference, Sequences, places, reversed_rows
-from unrecur.audits.curve import Curve
+from unrecur.audits.budget import weights_of
 from unrecur.audits.gates import GateStatistics, gate_statistics
 from unrecur.audits.gradient_flow import (
     EXACT,
@@ -25,6 +25,7 @@ from unrecur.core.cell import AbstractCell
 
 LAGS = 1024  # the furthest that a gradient is followed
 ENDS = 8  # steps t that gradients are followed back from
+WINDOWS = 64  # that a cell is run over from zero, alone
 SAMPLE = 2**14  # steps whose gates are looked at
 INPUT_PROBES = 4
 EXPONENT_STEPS = 512
@@ -52,15 +53,13 @@ class CellAudit:
     exponents: list[float] | None
 
 
-def audit_cells(
-    subject: Subject, reference: Reference, curve: Curve, work: float
-) -> list[CellAudit]:
+@torch.no_grad()
+def audit_cells(subject: Subject, reference: Reference, work: float) -> list[CellAudit]:
     """Look at each cell by itself.
 
     Args:
         subject: The recurrence in its model.
         reference: Its run.
-        curve: Its memory curve.
         work: How many multiplications to spend on each cell's gradients.
 
     Returns:
@@ -76,7 +75,10 @@ def audit_cells(
                 *_ends(path.sequences, _lags(cell, path, work), _count(cell))
             )
             flow = gradient_flow(cell, before, inputs)
-            units = name_units(cell, states, flow, curve, len(found))
+            window = max(1, int(path.sequences.lengths.max()) // 2)
+            window = min(window, LAGS, int(work / (WINDOWS * weights_of([[cell]]))) or 1)
+            remembered = _remembered(cell, path, window)
+            units = name_units(cell, states, remembered, window, flow)
             sample = torch.linspace(0, len(x) - 1, min(SAMPLE, len(x))).long()
             gates = gate_statistics(cell, path.before[sample], path.sequences.x[sample])
             steps = min(EXPONENT_STEPS, before.shape[1])
@@ -92,6 +94,20 @@ def _name(subject: Subject, depth: int, direction: int) -> str:
     """Name a cell by its layer and direction."""
     name = f"layer {depth}" if len(subject.layers) > 1 else subject.recurrence.kind
     return name if len(subject.layers[depth]) == 1 else name + (", backward" if direction else "")
+
+
+def _remembered(cell: AbstractCell, path: "_Path", window: int) -> Tensor:
+    """Run the cell alone from zero over windows of its own inputs: what is left of the past?"""
+    begins, length = _ends(path.sequences, window + 1, WINDOWS)
+    before, x = path.windows(begins, length)
+    h = cell.init_state(len(x))
+    for x_t in x[:, :-1].unbind(1):
+        h = cell.phi(h, x_t)
+    # The run from zero lacks all of the state at the window's beginning; how much at its end?
+    lacked, lacks = (
+        part.double().square().mean(0).sqrt() for part in (before[:, 0], h - before[:, -1])
+    )
+    return torch.where(lacked > 0, lacks / lacked.clamp(min=1e-300), 0.0).cpu()
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +151,7 @@ def _count(cell: AbstractCell) -> int:
 
 def _lags(cell: AbstractCell, path: _Path, work: float) -> int:
     """Choose how far back to follow gradients."""
-    size, weights = cell.state_size, sum(w.numel() for w in cell.parameters())
+    size, weights = cell.state_size, weights_of([[cell]])
     step = size**3 if size <= EXACT else 4 * PROBES * weights
     longest = int(path.sequences.lengths.max())
     return max(1, min(LAGS, -(-3 * longest // 4), int(work / (_count(cell) * max(1, step)))))
@@ -170,7 +186,7 @@ def audit_inputs(
         |dL_t / dx_s| against the lag.
     """
     sequences, layers = subject.sequences, subject.layers
-    weights = sum(w.numel() for cells in layers for c in cells for w in c.parameters()) or 1
+    weights = weights_of(layers)
     longest = int(sequences.lengths.max())
     affordable = int(work / (6 * ENDS * INPUT_PROBES * weights))
     length = max(1, min(LAGS, -(-3 * longest // 4), affordable))

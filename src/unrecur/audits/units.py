@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from unrecur.audits.curve import Curve
 from unrecur.audits.gradient_flow import Flow
 from unrecur.cells.elman import Elman
 from unrecur.cells.gru import GRU
@@ -34,12 +33,14 @@ class Units:
             is left anywhere in the cell's state, on average; infinite where that is beyond the
             longest lag seen.
         lags: That lag.
-        remembered: How much of the number is still wrong in a run that starts from zero, at the
-            longest window measured, as a part of its root mean square size.
+        remembered: How much of the number a run of the cell alone, from zero, still lacks after
+            the longest window, as a part of what it lacked at the window's beginning; root mean
+            squares over windows.
         kinds: "dead" (it never changes), "saturated" (at an end of tanh nearly always), "counter"
-            (a small change stays, and a truncated run never meets it), "latch" (a truncated run
-            never meets it, though small changes die), or "" for a number that forgets, or of which
-            no window of 32 inputs could be seen.
+            (a run from zero does not meet it, and it keeps half of a small change of itself),
+            "latch" (a run from zero does not meet it, though small changes of it die), or "" for a
+            number that forgets, that only shows another (an LSTM's h), or of which no window of 32
+            inputs could be seen.
         window: That longest window.
     """
 
@@ -105,41 +106,44 @@ def half_lives(columns: Float64[Tensor, "L S"]) -> Float64[Tensor, " S"]:
     return lives
 
 
-def name_units(cell: AbstractCell, states: Tensor, flow: Flow, curve: Curve, place: int) -> Units:
+def name_units(
+    cell: AbstractCell, states: Tensor, remembered: Float64[Tensor, " S"], window: int, flow: Flow
+) -> Units:
     """Measure what the numbers of one cell's state remember.
 
     Args:
         cell: The cell.
         states: Its states after each step, [N, S].
-        flow: Its gradient flow.
-        curve: The memory curve of the recurrence.
-        place: Which of its cells this is.
+        remembered: How much of each number a run from zero lacks after the window.
+        window: The window.
+        flow: The cell's gradient flow.
 
     Returns:
         Half-lives and kinds.
     """
-    lives = half_lives(flow.columns.cpu())
-    levels = [level for level in curve.levels if level.k <= max(1, curve.state.limit)]
-    last = levels[-1]
-    size = curve.spread[place].cpu()
-    wrong = torch.zeros_like(size) if curve.met else last.units[place].cpu()
-    remembered = torch.where(size > 0, wrong / size.clamp(min=1e-300), 0.0)
     values = states.double().cpu()
-    deviation = values.std(0, unbiased=False)
-    dead = deviation <= STILL * values.abs().amax(0).clamp(min=1.0)
+    dead = values.std(0, unbiased=False) <= STILL * values.abs().amax(0).clamp(min=1.0)
     full = (_squashed(cell, values).abs() > SATURATED).double().mean(0) >= MOSTLY
+    stays = (remembered >= LEFT) & (window >= LONG) & _is_memory(cell)
+    counts = flow.kept.cpu() >= LEFT
     kinds = []
-    for number in range(len(size)):
-        stays = last.k >= LONG and float(remembered[number]) >= LEFT
-        if bool(dead[number]):
+    for number in range(cell.state_size):
+        if dead[number]:
             kinds.append("dead")
-        elif stays:
-            kinds.append("counter" if math.isinf(float(lives[number])) else "latch")
-        elif bool(full[number]):
-            kinds.append("saturated")
+        elif stays[number]:
+            kinds.append("counter" if counts[number] else "latch")
         else:
-            kinds.append("")
-    return Units(number_names(cell), lives, len(flow.gain) - 1, remembered, kinds, last.k)
+            kinds.append("saturated" if full[number] else "")
+    lives = half_lives(flow.columns.cpu())
+    return Units(number_names(cell), lives, len(flow.gain) - 1, remembered, kinds, window)
+
+
+def _is_memory(cell: AbstractCell) -> Tensor:
+    """Say which numbers are memory, and not only what the cell shows of it."""
+    memory = torch.ones(cell.state_size, dtype=torch.bool)
+    if isinstance(cell, (LSTM, PeepholeLSTM, QRNN)):
+        memory[cell.hidden_size :] = False
+    return memory
 
 
 def _squashed(cell: AbstractCell, values: Tensor) -> Tensor:
