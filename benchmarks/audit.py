@@ -1,5 +1,5 @@
-"""What an audit costs: the growth with the length of the data, and ten million weights on a million
-steps.
+"""What an audit costs: how it grows with the data, and ten million weights on a million steps.
+
 
     python benchmarks/audit.py [--write]
 
@@ -8,7 +8,6 @@ of them were audited, and the visits: how often a step of data was run through t
 endless budget every step is audited and the seconds must grow like T log k_max; with the default
 one an audit ends in time, and its row says how much of the data it saw.
 """
-
 
 import time
 from collections.abc import Iterator

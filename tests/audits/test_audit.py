@@ -20,7 +20,7 @@ from audits.known import (
     leaky,
 )
 from unrecur import InputError, audit, build, project_
-from unrecur.audits.budget import fit_budget
+from unrecur.audits.budget import fit_budget, fit_module
 from unrecur.audits.record import to_record
 from unrecur.certificates.certificate import unknown
 from unrecur.interop.custom import PhiCell
@@ -296,21 +296,35 @@ def test_bad_input_is_one_clear_error(call, message, unchecked):
 
 
 def test_too_much_is_cut_into_stretches(unproved):
-    x = torch.randn(1, 10_000, 3)
+    x = torch.randn(10_000, 3)
     cells = [[leaky(0.5)]]
-    kept, notes = fit_budget(x, cells, 1e12)
-    assert kept is x
-    assert notes == ()
-    kept, notes = fit_budget(x, cells, 60_000)
+    assert fit_budget([x], cells, 1e12) == ([x], ())
+    kept, notes = fit_budget([x], cells, 60_000)
     assert sum(map(len, kept)) <= 2_000
     assert "of 10,000 steps" in notes[0]
-    assert torch.equal(kept[0], x[0, : len(kept[0])])
+    assert torch.equal(kept[0], x[: len(kept[0])])
     starts = {float(part[0, 0]) for part in kept}
     assert len(starts) == len(kept)
     module, given = nn.GRU(3, 8, batch_first=True).eval(), torch.randn(1, 5_000, 3)
     found = the(audit(module, given, budget=2e6))
     assert "stretches" in found.notes[0]
     assert int(found.subject.sequences.lengths.sum()) < 2_000
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_stretches_are_cut_along_time(batch_first):
+    module = nn.GRU(3, 4, batch_first=batch_first)
+    x = torch.arange(2 * 1000 * 3.0).reshape(2, 1000, 3)
+    kept, notes = fit_module(module, x if batch_first else x.transpose(0, 1), [[leaky(0.5)]], 6e3)
+    assert notes
+    kept = kept if batch_first else kept.transpose(0, 1)
+    assert kept.shape[1] == 64
+    assert bool((kept[:, 1:, 0] - kept[:, :-1, 0] == 3).all())  # steps that follow one another
+    alone, notes = fit_module(module, x[0], [[leaky(0.5)]], 6e3)
+    assert notes
+    assert alone.shape[0 if not batch_first else 1] == 64
+    given = {"input": x}
+    assert fit_module(module, given, [[leaky(0.5)]], 6e3) == (given, ())
 
 
 def test_a_file_is_audited_with_what_its_user_knows_of_it(tmp_path, unproved):

@@ -207,8 +207,8 @@ def _parallel(subject: Subject, need: Needs, units: list[Units]) -> Advice:
             f"What it shows forgets to {SETTLED:g} in {need.settled} steps; sequences have "
             f"{longest}.",
         )
-    counters = sum(len(each.named("counter")) for each in units)
-    if counters:
+    counters, latches = (sum(len(u.named(kind)) for u in units) for kind in ("counter", "latch"))
+    if counters and not latches:
         return Advice(
             "parallel",
             "Try unrecur.parallel(module): it carries the sums of counters over, and runs in "

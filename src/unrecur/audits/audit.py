@@ -1,6 +1,6 @@
 """The audit: how far back a recurrent model looks, and what follows from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,10 @@ from unrecur import _check
 from unrecur._check import InputError
 from unrecur.audits.advice import Advice, advise
 from unrecur.audits.blocks import Sequences, run_all
-from unrecur.audits.budget import fit_budget, weights_of
+from unrecur.audits.budget import fit_budget, fit_module, weights_of
 from unrecur.audits.capture import capture, check_rerun
 from unrecur.audits.curve import FINER, Curve, measure_curve, windows_to
-from unrecur.audits.from_file import from_file
+from unrecur.audits.from_file import from_file, sequences_given
 from unrecur.audits.gradient_flow import InputFlow
 from unrecur.audits.outputs import Outputs, see_outputs
 from unrecur.audits.per_cell import CellAudit, audit_cells, audit_inputs
@@ -25,7 +25,7 @@ from unrecur.interop.modules import find_in_module
 from unrecur.interop.read import read_recurrences
 
 ERRORS = (0.1, 0.01, 0.001)
-BUDGET = 4e12  # multiplications: under a minute on two cores
+BUDGET = 2e12  # multiplications: about a minute on two cores
 GRADIENTS = 10  # part of it for the gradients of all cells, and as much for those of inputs
 Progress = Callable[[str, float], None]
 
@@ -158,7 +158,7 @@ def audit(
         >>> found.window("output", 0.01), found.window("output", 0.001)
         (11, 17)
         >>> found.advice[0].say
-        'Truncate it to 20 inputs.'
+        'Truncate it to 17 inputs.'
     """
     if not errors:
         raise InputError("expected at least one error to find windows for, got none.")
@@ -173,14 +173,17 @@ def audit(
             read_recurrences(model)  # which says what is missing
         names = list(found) if select is None else [_check.known_name(select, found, "recurrence")]
         layers = [cells for name in names for cells in found[name]().cells]
-        x, notes = fit_budget(x, layers, budget)
+        x, notes = fit_module(model, x, layers, budget)
         makers: list[Callable[[], Subject]] = [
             partial(capture, model, x, name, output) for name in names
         ]
     else:
         source = str(model)
         recurrences = read_recurrences(model, select)
-        x, notes = fit_budget(x, [cells for each in recurrences for cells in each.cells], budget)
+        notes = ()
+        if not isinstance(x, Mapping):
+            layers = [cells for each in recurrences for cells in each.cells]
+            x, notes = fit_budget(sequences_given(x), layers, budget)
         makers = [partial(from_file, each, Path(model), x, output) for each in recurrences]
     done = []
     for number, make in enumerate(makers):
@@ -189,7 +192,17 @@ def audit(
         subject = make()
         whole = model if isinstance(model, nn.Module) and len(makers) == 1 else None
         done.append(
-            audit_subject(subject, whole, metric, decision, input_box, errors, budget, notes, share)
+            audit_subject(
+                subject,
+                whole,
+                None if notes else metric,
+                decision,
+                input_box,
+                errors,
+                budget,
+                notes,
+                share,
+            )
         )
     tell("done", 1.0)
     return Audit(source, tuple(done))

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unrecur.audits.blocks import state_numbers
 from unrecur.audits.curve import windows_to
@@ -26,23 +26,19 @@ def weights_of(layers: Layers) -> int:
     return sum(w.numel() for cells in layers for cell in cells for w in cell.parameters()) or 1
 
 
-def fit_budget(x: Any, layers: Layers, budget: float) -> tuple[Any, tuple[str, ...]]:
-    """Cut inputs that are too many into stretches, evenly spread.
+def fit_budget(
+    parts: list[Tensor], layers: Layers, budget: float
+) -> tuple[list[Tensor], tuple[str, ...]]:
+    """Cut sequences that are too many into stretches, evenly spread.
 
     Args:
-        x: The inputs: a block, a sequence or a list of sequences; others are left as they are.
+        parts: The sequences, time first.
         layers: All cells that will be run.
         budget: How many multiplications may be spent.
 
     Returns:
-        The inputs, and a note where they were cut.
+        The sequences, or stretches of them with a note that says how many.
     """
-    if isinstance(x, Tensor) and x.dim() >= 2:
-        parts = list(x)
-    elif isinstance(x, list) and all(isinstance(part, Tensor) for part in x):
-        parts = x
-    else:
-        return x, ()
     longest = max((len(part) for part in parts), default=0)
     total = sum(len(part) for part in parts)
     levels = len(list(windows_to(max(2, longest))))
@@ -50,7 +46,7 @@ def fit_budget(x: Any, layers: Layers, budget: float) -> tuple[Any, tuple[str, .
     affordable = min(affordable, MOST_NUMBERS // state_numbers(layers))
     affordable = max(affordable, 2 * STRETCHES)
     if total <= affordable:
-        return x, ()
+        return parts, ()
     length = min(longest, max(SHORTEST, affordable // STRETCHES))
     stretches = [
         part[begin : begin + length]
@@ -63,6 +59,32 @@ def fit_budget(x: Any, layers: Layers, budget: float) -> tuple[Any, tuple[str, .
     steps = sum(len(part) for part in kept)
     note = (
         f"of {total:,} steps {steps:,} were audited, {count} stretches of {length:,} that start "
-        "afresh: more takes a larger budget"
+        "afresh, without the metric: more takes a larger budget"
     )
     return kept, (note,)
+
+
+def fit_module(
+    module: nn.Module, x: Any, layers: Layers, budget: float
+) -> tuple[Any, tuple[str, ...]]:
+    """Cut what a module is called with, as `fit_budget` does.
+
+    Args:
+        module: The module. One of torch's recurrent modules says which axis is time; of others it
+            is the second.
+        x: A tensor, or a list of sequences; others are left as they are.
+        layers: All cells that will be run.
+        budget: How many multiplications may be spent.
+
+    Returns:
+        What to call it with, and a note where it was cut.
+    """
+    if isinstance(x, list) and all(isinstance(part, Tensor) for part in x):
+        return fit_budget(x, layers, budget)
+    if not isinstance(x, Tensor) or x.dim() < 2:
+        return x, ()
+    alone = isinstance(module, nn.RNNBase)
+    batch = 0 if not alone or module.batch_first else 1
+    parts = [x] if alone and x.dim() == 2 else list(x.unbind(batch))
+    kept, notes = fit_budget(parts, layers, budget)
+    return (torch.stack(kept, batch) if notes else x), notes

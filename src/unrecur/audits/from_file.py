@@ -26,7 +26,7 @@ def from_file(
     Args:
         recurrence: The recurrence.
         path: The file.
-        x: Its inputs; for ONNX a dict of the graph's inputs may stand for them.
+        x: Its inputs, a list of sequences; for ONNX a dict of the graph's inputs.
         output: Makes the model's outputs of the recurrence's, [B, T, E].
 
     Returns:
@@ -37,9 +37,8 @@ def from_file(
     """
     if isinstance(x, Mapping):
         return _from_graph(recurrence, path, x)
-    parts = [torch.as_tensor(part) for part in x] if isinstance(x, list) else _parts(x)
     weight = next(recurrence.cells[0][0].parameters())
-    parts = [part.to(weight.dtype) for part in parts]
+    parts = [part.to(weight.dtype) for part in x]
     features = recurrence.cells[0][0].input_size
     sequences = sequences_of(parts, features, recurrence.reverse)
     own = outputs_of(recurrence)
@@ -110,8 +109,20 @@ def _rows(output: Tensor, rows: int, time: int) -> list[Tensor]:
     )
 
 
-def _parts(x: Any) -> list[Tensor]:
-    """Read a block or one sequence as sequences."""
+def sequences_given(x: Any) -> list[Tensor]:
+    """Read a block, one sequence or a list as sequences.
+
+    Args:
+        x: [B, T, D], [T, D], or a list of [T, D].
+
+    Returns:
+        The sequences.
+
+    Raises:
+        InputError: A block has another number of dimensions.
+    """
+    if isinstance(x, list):
+        return [torch.as_tensor(part) for part in x]
     block = torch.as_tensor(x)
     if block.dim() not in (2, 3):
         raise InputError(

@@ -17,6 +17,8 @@ from unrecur.audits.blocks import NUMBERS, Reference, places, run_block, state_n
 from unrecur.audits.outputs import Outputs
 from unrecur.audits.subject import Subject
 
+ROWS = 2048  # run side by side: more leave the processor's cache
+
 
 @dataclass(frozen=True, eq=False)
 class Level:
@@ -89,7 +91,7 @@ def measure_level(
     last = [[h.clone() for h in cells] for cells in reference.last]
     worst = [0.0] * sum(len(cells) for cells in layers)
     longest = core + (2 if subject.two_sided else 1) * k
-    size = max(1, NUMBERS // (longest * 2 * state_numbers(layers)))
+    size = max(1, min(ROWS, NUMBERS // (longest * 2 * state_numbers(layers))))
     for part in torch.arange(len(cores.begin), device=x.device).split(size):
         begin, length = pieces.begin[part], pieces.end[part] - pieces.begin[part]
         index = places(begin, length)
