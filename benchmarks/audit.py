@@ -1,6 +1,5 @@
 """What an audit costs: how it grows with the data, and ten million weights on a million steps.
 
-
     python benchmarks/audit.py [--write]
 
 A row has the seconds of the memory curve alone and of the whole audit, the steps of data, how many
