@@ -22,13 +22,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rows import parser, run
+from safetensors.torch import load_file
 from torch import nn
 
 import unrecur
 from unrecur._files import write_atomic
+from unrecur.audits.blocks import run_all
 from unrecur.audits.curve import share_changed
+from unrecur.audits.from_file import from_file
+from unrecur.audits.levels import measure_level
+from unrecur.audits.outputs import see_outputs
 from unrecur.audits.record import to_record
 from unrecur.interop.read import read_recurrences
 from unrecur.report.audit_page import write_audit_page
@@ -36,6 +42,7 @@ from unrecur.report.audit_page import write_audit_page
 HOOKS = Path(__file__).parent / "wild"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "unrecur" / "wild"
 REPEATS = 5
+RECORDINGS, CHUNKS, LONG = 122, 2200, 512  # of the figures in THEORY.md
 KINDS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
@@ -185,12 +192,43 @@ def race(name: str, folder: Path) -> dict[str, Any] | None:
     }
 
 
+@torch.no_grad()
+def silero_figures(folder: Path) -> dict[str, Any]:
+    """Measure the figures of THEORY.md on the first 2,200 chunks of the digits, in file order.
+
+    Windows of exactly k inputs, at the chunks that have 512 before them.
+    """
+    hook = load(HOOKS / "silero.py")
+    path = fetch(hook)
+    audio = np.concatenate(hook.spoken_digits(folder)[:RECORDINGS])
+    x = hook.features(audio, load_file(path))[:CHUNKS]
+    [recurrence] = read_recurrences(path, hook.SELECT)
+    subject = from_file(recurrence, path, [x], lambda y: hook.outputs(y, path))
+    reference = run_all(subject.layers, subject.sequences)
+    outputs = see_outputs(subject, reference, hook.decision)
+    changed, hidden = {}, {}
+    for k in (8, 32, LONG):
+        level = measure_level(subject, reference, outputs, k, 1)
+        changed[k] = float(level.changed_at[LONG - k :].mean())
+        hidden[k] = float(level.hidden_error[LONG - k :].max())
+    return {
+        "what": "figures of THEORY.md",
+        "model": "silero",
+        "chunks": len(x),
+        "changed": changed,
+        "hidden": hidden,
+        "theory": {"changed": {8: 0.058, 32: 0.012, LONG: 0.003}, "hidden": {LONG: 0.8}},
+    }
+
+
 def rows(names: list[str], folder: Path, out: Path | None) -> Iterator[dict[str, Any]]:
     """Audit the models one after another."""
     for name in names:
         yield {"what": "audit", **audit_one(name, folder, out)}
         if (speed := race(name, folder)) is not None:
             yield speed
+        if name == "silero":
+            yield silero_figures(folder)
 
 
 if __name__ == "__main__":

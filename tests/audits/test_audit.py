@@ -327,6 +327,53 @@ def test_stretches_are_cut_along_time(batch_first):
     assert fit_module(module, given, [[leaky(0.5)]], 6e3) == (given, ())
 
 
+def test_a_graph_is_run_around_its_recurrence(tmp_path, unproved):
+    onnx = pytest.importorskip("onnx")
+    make = onnx.helper
+    torch.manual_seed(0)
+    module = nn.RNN(3, 4)
+    w, r, b_ih, b_hh = (weight.detach() for weight in module.parameters())
+    held = {
+        "two": torch.tensor(2.0),
+        "W": w[None],
+        "R": r[None],
+        "B": torch.cat([b_ih, b_hh])[None],
+        "axes": torch.tensor([1]),
+    }
+    nodes = [
+        make.make_node("Mul", ["x", "two"], ["scaled"]),
+        make.make_node("RNN", ["scaled", "W", "R", "B"], ["y"], name="rnn", hidden_size=4),
+        make.make_node("Squeeze", ["y", "axes"], ["squeezed"]),
+        make.make_node("Sigmoid", ["squeezed"], ["out"]),
+    ]
+    ends = [
+        [make.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)] for name in ("x", "out")
+    ]
+    tensors = [onnx.numpy_helper.from_array(t.numpy(), name) for name, t in held.items()]
+    graph = make.make_graph(nodes, "g", *ends, initializer=tensors)
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, tmp_path / "m.onnx")
+    x = torch.randn(40, 2, 3)  # time first, as the node has it
+    found = the(audit(tmp_path / "m.onnx", {"x": x.numpy()}, decision="argmax"))
+
+    class Same(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = module
+
+        def forward(self, x):
+            return torch.sigmoid(self.rnn(2 * x)[0])
+
+    same = the(audit(Same().eval(), x, decision="argmax"))
+    assert found.outputs.pointwise
+    assert found.curve.output.value.tolist() == pytest.approx(
+        same.curve.output.value.tolist(), abs=1e-6
+    )
+    assert found.window("decision", 0.01) == same.window("decision", 0.01)
+    plain = the(audit(tmp_path / "m.onnx", list(2 * x.transpose(0, 1))))
+    assert "was not run" in plain.notes[-1]
+
+
 def test_a_file_is_audited_with_what_its_user_knows_of_it(tmp_path, unproved):
     torch.manual_seed(0)
     module = Tagger().eval()

@@ -130,11 +130,14 @@ def test_half_lives_are_those_of_exponentials_and_of_steps():
     assert half_lives(columns).tolist() == pytest.approx(expected)
 
 
-def test_a_delay_line_holds_each_unit_to_its_end():
-    cell = delay_line(9)
-    flow = gradient_flow(cell, torch.ones(1, 20, 9), torch.ones(1, 20, 1))
-    assert half_lives(flow.columns).tolist() == list(range(9, 0, -1))
-    assert len(flow.gain) == 10  # nothing is left after 9 steps
+@pytest.mark.parametrize("steps", [9, 500])
+def test_a_delay_line_holds_each_unit_to_its_end(steps):
+    cell = delay_line(steps)  # by probes where it is long
+    flow = gradient_flow(cell, torch.ones(1, steps + 9, steps), torch.ones(1, steps + 9, 1))
+    assert flow.exact == (steps == 9)
+    assert half_lives(flow.columns).tolist() == list(range(steps, 0, -1))
+    assert len(flow.gain) == steps + 1  # nothing is left then
+    assert flow.vanishes == steps
 
 
 @pytest.mark.parametrize("two_sided", [False, True])
