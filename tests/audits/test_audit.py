@@ -22,7 +22,7 @@ from audits.known import (
 from unrecur import InputError, audit, build, project_
 from unrecur.audits.budget import fit_budget, fit_module
 from unrecur.audits.record import to_record
-from unrecur.certificates.certificate import unknown
+from unrecur.certificates.certificate import Evidence, unknown
 from unrecur.interop.custom import PhiCell
 from unrecur.interop.modules import find_in_module, layers_of
 
@@ -308,6 +308,10 @@ def test_too_much_is_cut_into_stretches(unproved):
     module, given = nn.GRU(3, 8, batch_first=True).eval(), torch.randn(1, 5_000, 3)
     found = the(audit(module, given, budget=2e6))
     assert "stretches" in found.notes[0]
+    for window in found.windows:
+        if window.evidence is Evidence.STATISTICAL:
+            assert not window.known
+            assert "not drawn independently" in window.note
     assert int(found.subject.sequences.lengths.sum()) < 2_000
 
 

@@ -1,7 +1,7 @@
 """The audit: how far back a recurrent model looks, and what follows from it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -189,7 +189,7 @@ def audit(
     for number, make in enumerate(makers):
         share = partial(_tell_share, tell, number, len(makers))
         share("running the model", 0.0)
-        subject = make()
+        subject = replace(make(), stretches=bool(notes))
         whole = model if isinstance(model, nn.Module) and len(makers) == 1 else None
         done.append(
             audit_subject(

@@ -31,6 +31,7 @@ class Subject:
         initial: The states that it starts each sequence from, [Q, S]; zeros where None.
         notes: What could not be seen or kept of the model around it.
         bare: Whether its own outputs are the model's: there is nothing around it.
+        stretches: Whether its sequences were cut out of longer ones.
     """
 
     recurrence: Recurrence
@@ -40,6 +41,7 @@ class Subject:
     initial: list[list[Tensor]] | None = None
     notes: tuple[str, ...] = ()
     bare: bool = False
+    stretches: bool = False
 
     @property
     def layers(self) -> Layers:

@@ -293,6 +293,9 @@ def _conformal(of: str, eps: float, subject: Subject, curve: Curve, scores: list
     """Find the least window whose quantile over sequences is small enough, all windows at once."""
     count = len(subject.sequences.lengths)
     needed = sequences_needed(COVERAGE, len(scores))
+    if subject.stretches:
+        why = "stretches cut out of a sequence are not drawn independently of one another"
+        return _nothing(of, eps, Evidence.STATISTICAL, why)
     if count < needed:
         why = f"takes {needed} sequences drawn like the ones to come, got {count}"
         return _nothing(of, eps, Evidence.STATISTICAL, why)
