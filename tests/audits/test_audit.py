@@ -166,6 +166,14 @@ def test_modules_are_truncated_where_they_are(name, unproved):
     json.dumps(to_record(report), allow_nan=False)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_types_are_audited(dtype, unproved):
+    torch.manual_seed(0)
+    module, x = nn.LSTM(3, 4, batch_first=True).to(dtype).eval(), torch.randn(2, 50, 3).to(dtype)
+    found = the(audit(module, x))
+    assert 4 <= found.window("state", 0.1) <= 9
+
+
 def test_several_recurrences_are_audited_each(unproved):
     class Two(nn.Module):
         def __init__(self):
@@ -284,6 +292,9 @@ BAD = [
     (lambda: audit(Random().eval(), BLOCK, errors=(0.0,)), "an error must be"),
     (lambda: audit(Random().eval(), BLOCK, budget=-1), "budget must be"),
     (lambda: audit(Loop().eval(), BLOCK, decision="argmin"), "Did you mean 'argmax'"),
+    (lambda: audit(nn.GRU(5, 4).eval(), BLOCK), "cannot be called with these inputs"),
+    (lambda: audit(nn.GRU(3, 4).eval(), BLOCK.double()), "cannot be called with these inputs"),
+    (lambda: audit(nn.GRU(3, 4).eval(), "words"), "cannot be called with these inputs"),
     (lambda: audit("nowhere.onnx", BLOCK), "nowhere.onnx"),
     (lambda: audit(leaky(1.5), torch.ones(1, 900, 1) + torch.rand(1, 900, 1)), "must be finite"),
 ]

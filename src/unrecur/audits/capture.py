@@ -18,7 +18,8 @@ from unrecur.interop.modules import find_in_module
 from unrecur.interop.recurrence import Recurrence
 from unrecur.layers.recurrent import Recurrent
 
-AGREED = 1e-4  # of the outputs' size: what the rerun module may differ by from itself
+AGREED = 1e-4  # of the outputs' size: what the rerun module may differ by from itself, or ...
+EPSILONS = 8  # ... so many of its type's
 
 
 @dataclass(eq=False)
@@ -300,7 +301,7 @@ def capture(
     turns, outputs = [], []
     for run in _runs(module, x, take):
         with torch.no_grad(), tap.listening():
-            outputs.append(run())
+            outputs.append(_first_run(run))
         turns.append(Turn(_carried(tap, recurrence), run))
     per_step = all(
         _time_axis(y, turn, inner) is not None for y, turn in zip(outputs, turns, strict=True)
@@ -312,6 +313,19 @@ def capture(
     initial = _initial(turns, recurrence)
     bare = inner is module and output is None
     return Subject(recurrence, sequences, finish, per_step, initial, bare=bare)
+
+
+def _first_run(run: Callable[[], Tensor]) -> Tensor:
+    """Call the module, and say that its inputs do not fit where it fails."""
+    try:
+        return run()
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(
+            f"the module cannot be called with these inputs: {error}. x must be what it takes: a "
+            "tensor, a tuple of arguments, a dict of keyword arguments, or a list of sequences."
+        ) from error
 
 
 def _bare(recurrence: Recurrence, alone: bool, x: Any) -> Subject:
@@ -427,7 +441,8 @@ def check_rerun(subject: Subject, reference: Reference) -> None:
             )
     size = max(1.0, *(float(y.abs().max()) for y in before))
     apart = max(float((a - b).abs().max()) for a, b in zip(again, before, strict=True))
-    if not apart <= AGREED * size:
+    eps = torch.finfo(reference.y.dtype).eps
+    if not apart <= max(AGREED, EPSILONS * eps) * size:
         raise InputError(
             f"the module, rerun on the outputs of '{subject.finish.tap.name}' that it gave itself, "
             f"gives others (by {apart:.2g}): it draws random numbers, keeps something between "

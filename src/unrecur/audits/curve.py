@@ -14,7 +14,8 @@ from unrecur.audits.outputs import Outputs
 from unrecur.audits.subject import Subject
 
 FINER = 8  # cores of k / 8 steps: a window of k has seen at most an eighth more
-ROUNDING = 64  # times the type's epsilon: what two runs that agree may differ by
+ROUNDING = 64  # times the type's epsilon: what two runs that agree may differ by, and ...
+MOST_ROUNDING = 1e-4  # ... no more than this, whatever the type
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,4 +191,4 @@ def _floor(reference: Reference, outputs: Outputs) -> float:
     sizes += [y.abs().amax() for y in outputs.full]
     size = max(1.0, *(float(value) for value in sizes))
     _check.positive(size, "the size of the states")
-    return ROUNDING * torch.finfo(reference.y.dtype).eps * size
+    return min(ROUNDING * torch.finfo(reference.y.dtype).eps, MOST_ROUNDING) * size
