@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from unrecur._check import InputError
 from unrecur.audits.blocks import Reference
-from unrecur.audits.subject import Subject, outputs_of, sequences_of
+from unrecur.audits.subject import Subject, outputs_of, sequences_of, unless_zero
 from unrecur.interop.modules import find_in_module
 from unrecur.interop.recurrence import Recurrence
 from unrecur.layers.recurrent import Recurrent
@@ -413,11 +413,8 @@ def _initial(turns: list[Turn], recurrence: Recurrence) -> list[list[Tensor]] | 
         parts.append(
             [cell.init_state(len(turn.lengths)) for cell in cells] if before is None else before
         )
-    flat = [torch.cat(rows) for rows in zip(*parts, strict=True)]
-    if not any(bool(h.any()) for h in flat):
-        return None
-    each = iter(flat)
-    return [[next(each) for _ in layer] for layer in recurrence.cells]
+    each = iter([torch.cat(rows) for rows in zip(*parts, strict=True)])
+    return unless_zero([[next(each) for _ in layer] for layer in recurrence.cells])
 
 
 def check_rerun(subject: Subject, reference: Reference) -> None:

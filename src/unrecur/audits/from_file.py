@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unrecur._check import InputError
 from unrecur.audits.blocks import Reference, run_all
-from unrecur.audits.subject import Subject, outputs_of, sequences_of
+from unrecur.audits.subject import Subject, outputs_of, sequences_of, unless_zero
 from unrecur.interop.recurrence import Recurrence
 
 GRAPH_NOTE = "the graph around the recurrence was not run: give its inputs by name for that"
@@ -42,12 +42,11 @@ def from_file(
     features = recurrence.cells[0][0].input_size
     sequences = sequences_of(parts, features, recurrence.reverse)
     own = outputs_of(recurrence)
-    initial = recurrence.initial and [
-        [h.expand(len(parts), -1) for h in cells] for cells in recurrence.initial
-    ]
+    starts = recurrence.initial or []
+    initial = unless_zero([[h.expand(len(parts), -1) for h in cells] for cells in starts])
     if output is None:
         notes = () if path.suffix != ".onnx" else (GRAPH_NOTE,)
-        return Subject(recurrence, sequences, own, True, initial or None, notes, bare=True)
+        return Subject(recurrence, sequences, own, True, initial, notes, bare=True)
 
     def finish(run: Reference) -> list[Tensor]:
         parts = own(run)
@@ -64,12 +63,12 @@ def from_file(
                 found[row] = y
         return found
 
-    y = finish(run_all(recurrence.cells, sequences, initial or None))
+    y = finish(run_all(recurrence.cells, sequences, initial))
     per_step = all(
         len(a) == n for a, n in zip(y, sequences.lengths.tolist(), strict=True) if a.dim()
     )
     per_step = per_step and all(a.dim() > 0 for a in y)
-    return Subject(recurrence, sequences, finish, per_step, initial or None)
+    return Subject(recurrence, sequences, finish, per_step, initial)
 
 
 def _from_graph(recurrence: Recurrence, path: Path, x: Mapping[str, Any]) -> Subject:
@@ -79,7 +78,8 @@ def _from_graph(recurrence: Recurrence, path: Path, x: Mapping[str, Any]) -> Sub
     if path.suffix.lower() != ".onnx":
         raise InputError(f"expected the recurrence's own inputs for {path.name}, got a dict.")
     cut = cut_at(path, recurrence.name)
-    block, initial = cut.before(x)
+    block, starts = cut.before(x)
+    initial = unless_zero(starts)
     parts = list(block)
     sequences = sequences_of(parts, recurrence.cells[0][0].input_size, recurrence.reverse)
     own = outputs_of(recurrence)

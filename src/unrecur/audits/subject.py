@@ -106,6 +106,20 @@ def sequences_of(parts: list[Tensor], features: int, reverse: bool = False) -> S
     return Sequences(flat, lengths)
 
 
+def unless_zero(states: list[list[Tensor]] | None) -> list[list[Tensor]] | None:
+    """Give states to start from, or None where they are zeros.
+
+    Args:
+        states: The states.
+
+    Returns:
+        The states, or None.
+    """
+    if states is None or not any(bool(h.any()) for cells in states for h in cells):
+        return None
+    return states
+
+
 def outputs_of(recurrence: Recurrence) -> Finish:
     """Take the recurrence's outputs themselves as the model's.
 
