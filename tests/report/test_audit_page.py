@@ -3,8 +3,6 @@
 import copy
 import json
 import math
-import shutil
-import subprocess
 from itertools import pairwise
 from unittest import mock
 
@@ -12,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from report.browser import check_drawn, needs_browser
 from report.fake_audit import all_proved, emptied, two_recurrences
 from report.parsed import HOSTILE, Page, strings
 from unrecur import _check
@@ -258,21 +257,7 @@ def test_writes_the_rendered_page(tmp_path, two):
     assert (tmp_path / "audit.html").read_bytes().decode() == render_audit(two)
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs a browser")
+@needs_browser
 def test_a_browser_draws_every_figure_under_the_policy(tmp_path, proved):
     write_audit_page(proved, tmp_path / "audit.html")
-    options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync --dump-dom"
-    options += " --disable-quic --disable-background-networking --disable-component-update"
-    options += " --enable-logging=stderr --virtual-time-budget=5000"
-    profile = f"--user-data-dir={tmp_path / 'profile'}"
-    address = (tmp_path / "audit.html").as_uri()
-    done = subprocess.run(
-        ["chromium", *options.split(), profile, address],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    for part in PARTS:
-        start = done.stdout.index(f'data-figure="r0-{part.key}"')
-        assert 'class="main-svg"' in done.stdout[start : done.stdout.index("<figcaption", start)]
-    assert "CONSOLE" not in done.stderr
+    check_drawn(tmp_path / "audit.html", [f"r0-{part.key}" for part in PARTS])

@@ -4,8 +4,6 @@ import copy
 import json
 import math
 import os
-import shutil
-import subprocess
 from itertools import pairwise
 from unittest import mock
 
@@ -14,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plotly.offline import get_plotlyjs
 
+from report.browser import check_drawn, needs_browser
 from report.fake_results import MODELS, fake_results
 from report.parsed import HOSTILE, Page, strings
 from unrecur import _check
@@ -280,22 +279,8 @@ def test_a_failure_leaves_the_old_page(tmp_path, monkeypatch, function):
     assert list(tmp_path.iterdir()) == [place]
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs a browser")
+@needs_browser
 def test_a_browser_draws_every_figure_under_the_policy(tmp_path):
     write_page(fake_results(), tmp_path / "report.html")
-    options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync --dump-dom"
-    options += " --disable-quic --disable-background-networking --disable-component-update"
-    options += " --enable-logging=stderr --virtual-time-budget=20000"
-    profile = f"--user-data-dir={tmp_path / 'profile'}"
-    address = (tmp_path / "report.html").as_uri()
-    done = subprocess.run(
-        ["chromium", *options.split(), profile, address],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout.count('data-figure="') == 5
-    for key in ("verdict", "memory", "training", "size", "speed"):
-        start = done.stdout.index(f'data-figure="{key}"')
-        assert 'class="main-svg"' in done.stdout[start : done.stdout.index("<figcaption", start)]
-    assert "CONSOLE" not in done.stderr
+    keys = ("verdict", "memory", "training", "size", "speed")
+    check_drawn(tmp_path / "report.html", keys)
