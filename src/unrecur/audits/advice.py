@@ -124,8 +124,9 @@ def _main(subject: Subject, need: Needs, curve: Curve) -> Advice:
         wrong = curve.state.onward[min(len(curve.state.k) - 1, _place_state(curve, need.limit))]
         return Advice(
             "truncate",
-            f"Truncate it to {need.decision} inputs: the state remembers longer, but what the "
-            "model gives does not depend on it.",
+            f"Truncate it to {need.decision} inputs: the state remembers longer, but "
+            + ("few decisions depend" if curve.changed is not None else "the outputs hardly depend")
+            + " on it.",
             f"{kept} The state is still wrong by up to {float(wrong):.2g} after {need.limit}.",
         )
     return Advice("truncate", f"Truncate it to {need.decision} inputs.", kept)
