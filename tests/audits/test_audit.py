@@ -214,6 +214,18 @@ def test_proofs_hold_and_tiers_are_in_order():
     assert found.window("decision", 0.01) <= proved
 
 
+def test_what_a_user_makes_of_the_outputs_is_not_proved():
+    torch.manual_seed(0)
+    model = build("gru", in_features=3, out_features=2, hidden=6).eval()
+    project_(model, 1.0, rate=0.7)
+    x = 2 * torch.rand(4, 30, 3) - 1
+    found = the(audit(model, x, output=lambda returned: 100 * returned[0]))
+    proofs = [w for w in found.windows if w.of == "output" and str(w.evidence).startswith("proved")]
+    assert proofs
+    assert not any(w.known for w in proofs)
+    assert found.window("hidden state", 0.1, "proved") is not None
+
+
 def test_the_metric_is_taken_of_all_outputs(unproved):
     torch.manual_seed(0)
     module, x = Tagger().eval(), torch.randint(20, (3, 30))

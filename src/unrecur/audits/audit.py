@@ -190,7 +190,9 @@ def audit(
         share = partial(_tell_share, tell, number, len(makers))
         share("running the model", 0.0)
         subject = replace(make(), stretches=bool(notes))
+        # A bound on the model's outputs says nothing of what a user makes of them.
         whole = model if isinstance(model, nn.Module) and len(makers) == 1 else None
+        whole = whole if output is None else None
         done.append(
             audit_subject(
                 subject,
@@ -234,7 +236,7 @@ def audit_subject(
     check_rerun(subject, reference)
     outputs = see_outputs(subject, reference, decision, metric)
     longest = int(sequences.lengths.max())
-    levels = len(list(windows_to(longest)))
+    levels = len(windows_to(longest))
     fine = len(sequences.x) * (3 + FINER) * levels * weights_of(layers) <= budget
 
     def at_window(k: int) -> None:

@@ -41,7 +41,7 @@ def fit_budget(
     """
     longest = max((len(part) for part in parts), default=0)
     total = sum(len(part) for part in parts)
-    levels = len(list(windows_to(max(2, longest))))
+    levels = len(windows_to(max(2, longest)))
     affordable = int(budget / (2 * (levels + 1) * weights_of(layers)))
     affordable = min(affordable, MOST_NUMBERS // state_numbers(layers))
     affordable = max(affordable, 2 * STRETCHES)

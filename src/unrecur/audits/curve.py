@@ -1,6 +1,6 @@
 """The memory curve of a recurrence: what is left of it in a window, for every k."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from unrecur import _check
 from unrecur.audits.blocks import Reference
 from unrecur.audits.levels import Level, measure_level
+from unrecur.audits.memory import windows_of
 from unrecur.audits.outputs import Outputs
 from unrecur.audits.subject import Subject
 
@@ -94,19 +95,16 @@ class Curve:
     met: bool
 
 
-def windows_to(longest: int) -> Iterator[int]:
+def windows_to(longest: int) -> list[int]:
     """List the windows that truncate a sequence.
 
     Args:
         longest: The length of the longest sequence.
 
-    Yields:
+    Returns:
         1, 2, 4, ..., below it.
     """
-    k = 1
-    while k < longest:
-        yield k
-        k *= 2
+    return windows_of(longest)[:-1]
 
 
 def measure_curve(
