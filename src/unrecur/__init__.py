@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from unrecur.core.compose import Serial as Serial
     from unrecur.core.equivalence import check_equivalence as check_equivalence
     from unrecur.core.field import Field as Field
+    from unrecur.core.lagged import Lagged as Lagged
     from unrecur.core.model import AbstractSequenceModel as AbstractSequenceModel
     from unrecur.data.task import Task as Task
     from unrecur.data.tasks import load_task as load_task
@@ -98,6 +99,7 @@ _HOMES = {
     "Serial": "core.compose",
     "check_equivalence": "core.equivalence",
     "Field": "core.field",
+    "Lagged": "core.lagged",
     "AbstractSequenceModel": "core.model",
     "Task": "data.task",
     "load_task": "data.tasks",

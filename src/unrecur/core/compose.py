@@ -1,6 +1,8 @@
 """Models made of models: in series, beside each other, around a shortcut, and step by step."""
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import cast
 
@@ -77,6 +79,7 @@ class Serial(AbstractSequenceModel):
                     f"reads {after.in_features}."
                 )
         self.models = cast("Sequence[AbstractSequenceModel]", nn.ModuleList(models))
+        self.output_ratio = math.prod((model.output_ratio for model in models), start=Fraction(1))
         self.in_features = models[0].in_features
         self.out_features = models[-1].out_features
         self.takes_tokens = models[0].takes_tokens
@@ -148,6 +151,12 @@ class Parallel(AbstractSequenceModel):
                 f"Parallel needs at least one model, all reading the same features; got {widths}."
             )
         self.models = cast("Sequence[AbstractSequenceModel]", nn.ModuleList(models))
+        self.output_ratio = models[0].output_ratio
+        if any(model.output_ratio != self.output_ratio for model in models):
+            raise _check.InputError(
+                "models beside each other must give as many outputs to an input, got "
+                f"{', '.join(str(model.output_ratio) for model in models)}."
+            )
         self.in_features = widths[0]
         self.takes_tokens = models[0].takes_tokens
         self.out_features = sum(model.out_features for model in models)
@@ -200,6 +209,11 @@ class Residual(AbstractSequenceModel):
             raise _check.InputError(
                 f"the branch gives {model.out_features} features and the shortcut {width}; give a "
                 f"shortcut that maps {model.in_features} features to {model.out_features}."
+            )
+        if model.output_ratio != 1:
+            raise _check.InputError(
+                "a shortcut needs a branch with one output to an input, got "
+                f"{model.output_ratio} outputs to an input."
             )
         self.model = model
         self.shortcut = shortcut

@@ -4,11 +4,14 @@ Legend of the shapes, here and everywhere: B batch, T time, D features in, E fea
 S numbers of state.
 """
 
+import math
 from abc import ABC, abstractmethod
+from fractions import Fraction
 
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
+from unrecur._check import InputError
 from unrecur.core.field import Field
 from unrecur.core.state import State
 
@@ -25,6 +28,8 @@ class AbstractSequenceModel(nn.Module, ABC):
     out_features: int
     takes_tokens: bool = False
     """Whether the inputs are token ids [batch, time] below `in_features`, not features."""
+    output_ratio: Fraction = Fraction(1)
+    """How many outputs there are to an input; not 1 where a layer strides or upsamples."""
 
     @property
     @abstractmethod
@@ -74,3 +79,75 @@ class AbstractSequenceModel(nn.Module, ABC):
         Returns:
             The outputs of the step and the state after it.
         """
+
+
+class AbstractBlockModel(AbstractSequenceModel):
+    """A model that sees inputs still to come: it has the block form alone, and no state.
+
+    Where it sees a finite number of inputs ahead, `Lagged` makes a causal model of it that answers
+    that many steps late.
+    """
+
+    def init_state(self, batch: int) -> State:
+        """Make the empty state."""
+        return ()
+
+    def step(
+        self, x_t: Shaped[Tensor, "B ..."], state: State | None = None
+    ) -> tuple[Float[Tensor, "B E"], State]:
+        """Refuse: an output needs inputs that have not come.
+
+        Args:
+            x_t: The inputs of one step.
+            state: The state before it.
+
+        Raises:
+            InputError: Always; the message says what to do instead.
+        """
+        ahead = self.receptive_field.future
+        cure = (
+            "Give it whole sequences."
+            if math.isinf(ahead)
+            else "Stream it with unrecur.Lagged(model)."
+        )
+        raise InputError(
+            f"{type(self).__name__} sees {ahead:g} inputs ahead and cannot answer step by step. "
+            f"{cure}"
+        )
+
+
+class AbstractConditionalModel(AbstractSequenceModel):
+    """A causal model that starts from something given: the source of a translation, a question.
+
+    `encode` reads that once; the state it gives holds what the steps look up. From there on it is a
+    sequence model like any other, in both forms.
+    """
+
+    @abstractmethod
+    def encode(
+        self, source: Shaped[Tensor, "B N ..."], lengths: Integer[Tensor, " B"] | None = None
+    ) -> State:
+        """Read the source, and make the state before the first input.
+
+        Args:
+            source: What the model is conditioned on, [batch, steps] of token ids or
+                [batch, steps, features].
+            lengths: How many steps of each row are valid; None when all are.
+
+        Returns:
+            The state to begin with.
+        """
+
+    def init_state(self, batch: int) -> State:
+        """Refuse: the state comes from the source.
+
+        Args:
+            batch: The number of rows.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(
+            f"{type(self).__name__} starts from a source: begin with state = model.encode(source) "
+            "and hand the state in."
+        )

@@ -12,6 +12,8 @@ from jaxtyping import Bool, Integer, Shaped
 from torch import Tensor
 from torch.utils import _pytree
 
+from unrecur import _check
+
 State = Any
 
 
@@ -100,3 +102,28 @@ def zero_padding(
         return x
     valid = valid_steps(lengths.to(x.device), x.shape[1])
     return torch.where(valid.view(*valid.shape, *(1,) * (x.dim() - 2)), x, 0)
+
+
+def last_steps(
+    seen: Shaped[Tensor, "B N ..."], past: int, lengths: Integer[Tensor, " B"] | None
+) -> Shaped[Tensor, "B P ..."]:
+    """Take the last steps of each row, counted from its own end.
+
+    Args:
+        seen: The steps kept from before, `past` of them, and then those of a block.
+        past: How many to take.
+        lengths: How many steps of the block are valid in each row; None when all are.
+
+    Returns:
+        What to keep after the block.
+
+    Raises:
+        InputError: A length lies outside of the block.
+    """
+    time = seen.shape[1] - past
+    if lengths is None:
+        return seen[:, time:]
+    _check.lengths(lengths, seen.shape[0], time)
+    steps = lengths.to(seen.device)[:, None] + torch.arange(past, device=seen.device)
+    index = steps.view(*steps.shape, *(1,) * (seen.dim() - 2))
+    return seen.gather(1, index.expand(-1, -1, *seen.shape[2:]))

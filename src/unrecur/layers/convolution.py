@@ -8,7 +8,7 @@ from torch.nn import functional
 from unrecur import _check
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.core.state import State, zero_padding
+from unrecur.core.state import State, last_steps, zero_padding
 
 
 class CausalConvolution(AbstractSequenceModel):
@@ -98,15 +98,7 @@ class CausalConvolution(AbstractSequenceModel):
         before = self.init_state(x.shape[0]) if state is None else state
         seen = torch.cat([before, zero_padding(x, lengths)], 1)
         y = functional.conv1d(seen.transpose(1, 2), self.weight, self.bias, dilation=self.dilation)
-        return y.transpose(1, 2), self._last(seen, lengths)
-
-    def _last(self, seen: Tensor, lengths: Tensor | None) -> Tensor:
-        """Take the last (K-1) d inputs of each row, counted from its own end."""
-        if lengths is None:
-            return seen[:, seen.shape[1] - self.past :]
-        _check.lengths(lengths, seen.shape[0], seen.shape[1] - self.past)
-        steps = lengths.to(seen.device)[:, None] + torch.arange(self.past, device=seen.device)
-        return seen.gather(1, steps[..., None].expand(-1, -1, self.in_features))
+        return y.transpose(1, 2), last_steps(seen, self.past, lengths)
 
     def step(
         self, x_t: Float[Tensor, "B D"], state: State | None = None

@@ -129,3 +129,27 @@ class Markov(AbstractFloor):
     def scores(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Blend the two rows of log-odds by the values of the present frame."""
         return self.logits[0] + x * (self.logits[1] - self.logits[0])
+
+
+def frequencies_parameters(*, in_features: int) -> int:
+    """Count the parameters of `Frequencies`: one for each feature.
+
+    Args:
+        in_features: The number of features of a frame.
+
+    Returns:
+        D.
+    """
+    return in_features
+
+
+def markov_parameters(*, in_features: int) -> int:
+    """Count the parameters of `Markov`: two for each feature.
+
+    Args:
+        in_features: The number of features of a frame.
+
+    Returns:
+        2 D.
+    """
+    return 2 * in_features

@@ -41,9 +41,9 @@ class Spec:
         Raises:
             InputError: The name or an option is unknown, or an option is missing or out of range.
         """
-        builder = MODELS[_check.known_name(self.name, MODELS, "model")]
+        architecture = MODELS[_check.known_name(self.name, MODELS, "model")]
         try:
-            return builder(**self.options)
+            return architecture.build(**self.options)
         except TypeError as error:
             raise InputError(f"model '{self.name}': {error}.") from error
 

@@ -1,5 +1,7 @@
 """The temporal convolutional network."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, zero_padding
 from unrecur.layers.convolution import CausalConvolution
-from unrecur.layers.embedding import readout
+from unrecur.layers.embedding import Embedding, readout
 
 
 def tcn(
@@ -22,6 +24,7 @@ def tcn(
     levels: int,
     kernel_size: int = 2,
     dropout: float = 0.0,
+    tokens: bool = False,
 ) -> Serial:
     """Build the TCN of Bai, Kolter, Koltun (2018, arXiv 1803.01271, section 3).
 
@@ -35,6 +38,7 @@ def tcn(
         levels: The number of residual blocks.
         kernel_size: The number of taps of each convolution.
         dropout: The probability with which a value is dropped after each convolution in training.
+        tokens: Whether the inputs are token ids below in_features, looked up in a table.
 
     Returns:
         The model.
@@ -48,12 +52,47 @@ def tcn(
     """
     _check.positive_integer(levels, "levels")
     _check.fraction(dropout, "dropout")
-    widths = [in_features] + [hidden] * levels
+    front = [Embedding(in_features, hidden)] if tokens else []
+    widths = [hidden if tokens else in_features] + [hidden] * levels
     blocks = [
         ResidualBlock(below, hidden, kernel_size, 2**level, dropout)
         for level, below in enumerate(widths[:-1])
     ]
-    return Serial(*blocks, readout(hidden, out_features))
+    return Serial(*front, *blocks, readout(hidden, out_features))
+
+
+def tcn_parameters(
+    *,
+    in_features: int,
+    out_features: int,
+    hidden: int,
+    levels: int,
+    kernel_size: int = 2,
+    tokens: bool = False,
+    **_: Any,
+) -> int:
+    """Count the parameters of `tcn`.
+
+    A weight-normalised convolution from D to H has K D H + 2 H; the first block has a shortcut of
+    (D + 1) H where D != H; the readout (H + 1) E; an embedding D H.
+
+    Args:
+        in_features: The number of input features D.
+        out_features: The number of scores E.
+        hidden: The number of channels H.
+        levels: The number of residual blocks.
+        kernel_size: The number of taps K.
+        tokens: Whether there is an embedding.
+
+    Returns:
+        The number of parameters.
+    """
+    below = hidden if tokens else in_features
+    first = kernel_size * below * hidden + 2 * hidden
+    others = (2 * levels - 1) * (kernel_size * hidden * hidden + 2 * hidden)
+    shortcut = 0 if below == hidden else (below + 1) * hidden
+    embedding = in_features * hidden if tokens else 0
+    return embedding + first + others + shortcut + (hidden + 1) * out_features
 
 
 class ResidualBlock(AbstractSequenceModel):

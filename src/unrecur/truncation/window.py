@@ -7,7 +7,7 @@ from torch import Tensor
 from unrecur import _check
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.core.state import State, where, zero_padding
+from unrecur.core.state import State, last_steps, where, zero_padding
 
 
 class Window(AbstractSequenceModel):
@@ -105,15 +105,9 @@ class Window(AbstractSequenceModel):
 
     def _slide(self, seen: Tensor, known: Tensor, time: int, lengths: Tensor | None) -> State:
         """Keep the last k - 1 inputs of each row, counted from its own end."""
-        if lengths is None:
-            return seen[:, time:], (known + time).clamp(max=self.k - 1)
-        _check.lengths(lengths, len(seen), time)
-        steps = lengths.to(seen.device)
-        columns = steps[:, None] + torch.arange(self.k - 1, device=seen.device)
-        index = columns.view(*columns.shape, *(1,) * (seen.dim() - 2)).expand(
-            -1, -1, *seen.shape[2:]
-        )
-        return seen.gather(1, index), (known + steps).clamp(max=self.k - 1)
+        steps = time if lengths is None else lengths.to(seen.device)
+        kept = last_steps(seen, self.k - 1, lengths)
+        return kept, (known + steps).clamp(max=self.k - 1)
 
     def step(
         self, x_t: Shaped[Tensor, "B ..."], state: State | None = None
