@@ -45,12 +45,18 @@ if TYPE_CHECKING:
     from unrecur.data.tasks import load_task as load_task
     from unrecur.interop.read import read_recurrences as read_recurrences
     from unrecur.interop.recurrence import Recurrence as Recurrence
+    from unrecur.layers.attention_maps import attention_maps as attention_maps
     from unrecur.layers.recurrent import Recurrent as Recurrent
+    from unrecur.layers.torch_arithmetic import field as field
+    from unrecur.models.beam import beam_search as beam_search
+    from unrecur.models.decoding import greedy as greedy
+    from unrecur.models.decoding import sample as sample
     from unrecur.models.spec import Spec as Spec
     from unrecur.models.spec import build as build
     from unrecur.models.spec import load_model as load_model
     from unrecur.models.spec import save_model as save_model
     from unrecur.parallelism.recurrence import parallel as parallel
+    from unrecur.report.field_picture import field_picture as field_picture
     from unrecur.solvers.auto import Auto as Auto
     from unrecur.solvers.chunked import Chunked as Chunked
     from unrecur.solvers.in_sequence import Sequential as Sequential
@@ -105,12 +111,18 @@ _HOMES = {
     "load_task": "data.tasks",
     "read_recurrences": "interop.read",
     "Recurrence": "interop.recurrence",
+    "attention_maps": "layers.attention_maps",
     "Recurrent": "layers.recurrent",
+    "field": "layers.torch_arithmetic",
+    "beam_search": "models.beam",
+    "greedy": "models.decoding",
+    "sample": "models.decoding",
     "Spec": "models.spec",
     "build": "models.spec",
     "load_model": "models.spec",
     "save_model": "models.spec",
     "parallel": "parallelism.recurrence",
+    "field_picture": "report.field_picture",
     "Auto": "solvers.auto",
     "Chunked": "solvers.chunked",
     "Sequential": "solvers.in_sequence",

@@ -16,6 +16,7 @@ from small import small_task
 from unrecur import _files
 from unrecur.cli.main import app
 from unrecur.data import tasks
+from unrecur.models import MODELS
 
 FLAGS = {
     "audit": {
@@ -31,6 +32,7 @@ FLAGS = {
         "--data-dir",
         "--device",
     },
+    "models": set(),
     "report": {"FOLDER"},
     "study": {
         "TASK",
@@ -270,3 +272,11 @@ def test_the_plain_module_runs_too():
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_models_lists_every_model_with_its_paper():
+    said = run("models")
+    for name, architecture in MODELS.items():
+        assert name in said
+        assert str(architecture.year) in said
+    assert "tcn" in said

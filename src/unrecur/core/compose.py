@@ -11,6 +11,7 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from unrecur import _check
+from unrecur.core.arithmetic import AbstractArithmetic, InTurn, SideBySide, Span, arithmetic
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, zero_padding
@@ -87,10 +88,13 @@ class Serial(AbstractSequenceModel):
     @property
     def receptive_field(self) -> Field:
         """The fields of all, one after the other."""
-        field = Field()
+        return arithmetic(self).field
+
+    def output_lengths(self, lengths: Integer[Tensor, " B"]) -> Integer[Tensor, " B"]:
+        """Count the outputs of all; see `AbstractSequenceModel.output_lengths`."""
         for model in self.models:
-            field = field.then(model.receptive_field)
-        return field
+            lengths = model.output_lengths(lengths)
+        return lengths
 
     def init_state(self, batch: int) -> State:
         """Make the tuple of the models' states."""
@@ -107,6 +111,7 @@ class Serial(AbstractSequenceModel):
         after = []
         for model, before in zip(self.models, states, strict=True):
             x, new = model(x, before, lengths)
+            lengths = None if lengths is None else model.output_lengths(lengths)
             after.append(new)
         return x, tuple(after)
 
@@ -164,10 +169,7 @@ class Parallel(AbstractSequenceModel):
     @property
     def receptive_field(self) -> Field:
         """The least field that holds those of all."""
-        field = Field()
-        for model in self.models:
-            field = field.union(model.receptive_field)
-        return field
+        return arithmetic(self).field
 
     def init_state(self, batch: int) -> State:
         """Make the tuple of the models' states."""
@@ -223,7 +225,7 @@ class Residual(AbstractSequenceModel):
     @property
     def receptive_field(self) -> Field:
         """The branch's field, the present input included."""
-        return self.model.receptive_field.union(Field())
+        return arithmetic(self).field
 
     def init_state(self, batch: int) -> State:
         """Make the branch's state."""
@@ -246,3 +248,23 @@ class Residual(AbstractSequenceModel):
         """Map one step; see `AbstractSequenceModel.step`."""
         y_t, state = self.model.step(x_t, state)
         return y_t + (x_t if self.shortcut is None else self.shortcut.step(x_t)[0]), state
+
+
+@arithmetic.register
+def _(model: AbstractSequenceModel) -> AbstractArithmetic:
+    return Span(model.receptive_field)
+
+
+@arithmetic.register
+def _(model: Serial) -> AbstractArithmetic:
+    return InTurn(tuple(arithmetic(part) for part in model.models))
+
+
+@arithmetic.register
+def _(model: Parallel) -> AbstractArithmetic:
+    return SideBySide(tuple(arithmetic(part) for part in model.models))
+
+
+@arithmetic.register
+def _(model: Residual) -> AbstractArithmetic:
+    return SideBySide((Span(Field()), arithmetic(model.model)))

@@ -36,6 +36,17 @@ class AbstractSequenceModel(nn.Module, ABC):
     def receptive_field(self) -> Field:
         """Which inputs an output can see."""
 
+    def output_lengths(self, lengths: Integer[Tensor, " B"]) -> Integer[Tensor, " B"]:
+        """Count the outputs of rows of some lengths.
+
+        Args:
+            lengths: How many inputs each row has.
+
+        Returns:
+            How many outputs: as many, if the model does not say otherwise.
+        """
+        return lengths
+
     @abstractmethod
     def init_state(self, batch: int) -> State:
         """Make the state before the first input, on the device and in the dtype of the weights.
@@ -137,6 +148,18 @@ class AbstractConditionalModel(AbstractSequenceModel):
         Returns:
             The state to begin with.
         """
+
+    def coverage(self, state: State) -> Float[Tensor, "B N"] | None:
+        """Say how much of each step of the source has been read, for models with one attention.
+
+        Args:
+            state: A state of the model.
+
+        Returns:
+            The sum of the attention's weights over the steps so far, and 1 in the padding, where
+            there is nothing to read; None for a model that does not keep it, as here.
+        """
+        return None
 
     def init_state(self, batch: int) -> State:
         """Refuse: the state comes from the source.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unrecur import _check
+from unrecur.core.arithmetic import AbstractArithmetic, InTurn, arithmetic
 from unrecur.core.compose import Serial
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
@@ -125,7 +126,7 @@ class ResidualBlock(AbstractSequenceModel):
     @property
     def receptive_field(self) -> Field:
         """Those of the two convolutions, one after the other."""
-        return self.first.receptive_field.then(self.second.receptive_field)
+        return arithmetic(self).field
 
     def init_state(self, batch: int) -> State:
         """Make the states of the two convolutions."""
@@ -162,3 +163,9 @@ class ResidualBlock(AbstractSequenceModel):
         """Add the shortcut."""
         skipped = x if self.shortcut is None else self.shortcut(x)
         return torch.relu(skipped + self._active(y))
+
+
+@arithmetic.register
+def _(block: ResidualBlock) -> AbstractArithmetic:
+    # The shortcut sees the present input, as the convolutions do.
+    return InTurn((arithmetic(block.first), arithmetic(block.second)))

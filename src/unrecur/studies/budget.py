@@ -4,9 +4,12 @@ from typing import Any
 
 from unrecur import _check
 from unrecur._check import InputError
+from unrecur.models import MODELS
 from unrecur.models.spec import Spec
 
 MATCHED = 0.02
+NEAR = 64  # widths beside the nearest one that are tried where it cannot be built
+WIDEST = 2**24
 
 
 def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
@@ -21,7 +24,7 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
         The spec, with `hidden` chosen.
 
     Raises:
-        InputError: The number is below 1, or no width comes within 2 %.
+        InputError: The number is below 1, no width comes within 2 %, or an option is wrong.
 
     Example:
         >>> spec = matched("lstm", {"in_features": 88, "out_features": 88}, 120_000)
@@ -29,21 +32,24 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
         (126, 120040)
     """
     _check.positive_integer(parameters, "parameters")
+    formula = MODELS[_check.known_name(model, MODELS, "model")].parameters
 
-    def at(hidden: int) -> Spec:
-        return Spec(model, {**options, "hidden": hidden})
+    def count(hidden: int) -> int:
+        try:
+            return formula(**{**options, "hidden": hidden})
+        except TypeError as error:
+            raise InputError(f"model '{model}': {error}.") from error
 
     high = 1
-    while at(high).parameters < parameters:
+    while count(high) < parameters and high < WIDEST:
         high *= 2
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if at(middle).parameters < parameters else (low, middle)
-    nearest = min(
-        (at(hidden) for hidden in (low, high) if hidden),
-        key=lambda spec: abs(spec.parameters - parameters),
-    )
+        low, high = (middle, high) if count(middle) < parameters else (low, middle)
+    near = range(max(1, low - NEAR), high + NEAR)
+    widths = sorted(near, key=lambda hidden: abs(count(hidden) - parameters))
+    nearest = _first_built([Spec(model, {**options, "hidden": hidden}) for hidden in widths])
     off = abs(nearest.parameters - parameters) / parameters
     if off > MATCHED:
         raise InputError(
@@ -51,3 +57,17 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
             f"has {nearest.parameters}. Ask for about that many, or for more."
         )
     return nearest
+
+
+def _first_built(specs: list[Spec]) -> Spec:
+    """Take the first that can be built: not every width divides into heads or groups."""
+    refused = None
+    for spec in specs:
+        try:
+            _ = spec.parameters
+        except InputError as error:
+            refused = refused or error
+        else:
+            return spec
+    assert refused is not None  # there is always a width to try
+    raise refused
