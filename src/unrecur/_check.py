@@ -174,6 +174,8 @@ def lengths(lengths: "Tensor", batch: int, time: int) -> None:
         raise InputError(
             f"expected one length per row, shape [{batch}], got {list(lengths.shape)}."
         )
+    if graph_is_captured():
+        return
     if int(lengths.min()) < 1 or int(lengths.max()) > time:
         raise InputError(
             f"expected lengths between 1 and {time} (the padded length), got "
@@ -198,7 +200,20 @@ def tokens(x: "Tensor", vocabulary: int, dimensions: int) -> None:
     if x.dim() != dimensions or x.numel() == 0:
         shape = "[batch, time]" if dimensions == 2 else "[batch]"
         raise InputError(f"expected token ids of shape {shape}, not empty; got {list(x.shape)}.")
+    if graph_is_captured():
+        return
     if int(x.min()) < 0 or int(x.max()) >= vocabulary:
         raise InputError(
             f"expected token ids from 0 to {vocabulary - 1}, got {int(x.min())} to {int(x.max())}."
         )
+
+
+def graph_is_captured() -> bool:
+    """Say whether torch is compiling or exporting, when no value of a tensor can be looked at.
+
+    Returns:
+        Whether checks of values have to be left out.
+    """
+    import torch
+
+    return torch.compiler.is_compiling()
