@@ -33,4 +33,6 @@ $(VENV)/installed: $(BIN)/pip constraints.txt pyproject.toml $(shell find src -t
 $(VENV)/installed-dev: $(BIN)/pip constraints.txt pyproject.toml
 	rm -f $(VENV)/installed*
 	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+	# It asks for TensorFlow, and runs on keras with torch as well.
+	$(BIN)/pip install --no-deps keras-tcn==3.5.7
 	touch $@

@@ -19,7 +19,8 @@ RECURRENT = st.sampled_from(
 )
 SETS = st.sampled_from(["symmetric", "one-sided", "wide", "one point", "features", "vocabulary"])
 DTYPES = st.sampled_from([torch.float32, torch.float64])
-FIXED = {"weight_hh_l0", "nu_log", "theta_log", "gamma_log"}  # not drawn by size alone
+# Not drawn by size alone.
+FIXED = {"weight_hh_l0", "nu_log", "theta_log", "gamma_log", "decay_log", "step_log"}
 SHRINKS = 5
 
 

@@ -7,6 +7,7 @@ import torch
 
 from oracles import measured_field
 from unrecur.core.equivalence import fold_steps
+from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import leaves, map_state
 
 
@@ -36,13 +37,16 @@ def double(x):
     return x.double() if x.is_floating_point() else x
 
 
-class Given(torch.nn.Module):
+class Given(AbstractSequenceModel):
     """A conditional model and its source as one model: it starts from the source by itself."""
 
     def __init__(self, model, source):
         super().__init__()
         self.model, self.source = model, source
-        self.receptive_field = model.receptive_field
+
+    @property
+    def receptive_field(self):
+        return self.model.receptive_field
 
     def rows(self, rows):
         """The same model, given some rows of the source only."""

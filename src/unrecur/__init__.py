@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unrecur.certificates.certificate import Certificate as Certificate
     from unrecur.certificates.certificate import Evidence as Evidence
     from unrecur.certificates.contraction import certify as certify
+    from unrecur.certificates.hidden_markov import hmm_forgetting as hmm_forgetting
     from unrecur.certificates.inputs import points as points
     from unrecur.certificates.on_inputs import InputCertificate as InputCertificate
     from unrecur.certificates.on_inputs import certify_on as certify_on
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from unrecur.models.beam import beam_search as beam_search
     from unrecur.models.decoding import greedy as greedy
     from unrecur.models.decoding import sample as sample
+    from unrecur.models.generation import generate as generate
     from unrecur.models.spec import Spec as Spec
     from unrecur.models.spec import build as build
     from unrecur.models.spec import load_model as load_model
@@ -88,6 +90,7 @@ _HOMES = {
     "Certificate": "certificates.certificate",
     "Evidence": "certificates.certificate",
     "certify": "certificates.contraction",
+    "hmm_forgetting": "certificates.hidden_markov",
     "points": "certificates.inputs",
     "InputCertificate": "certificates.on_inputs",
     "certify_on": "certificates.on_inputs",
@@ -117,6 +120,7 @@ _HOMES = {
     "beam_search": "models.beam",
     "greedy": "models.decoding",
     "sample": "models.decoding",
+    "generate": "models.generation",
     "Spec": "models.spec",
     "build": "models.spec",
     "load_model": "models.spec",

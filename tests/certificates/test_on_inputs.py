@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unrecur.cells import CELLS, GRU, LSTM, Elman
+from cases import CELLS
+from unrecur.cells import GRU, LSTM, Elman
 from unrecur.certificates.certificate import Evidence
 from unrecur.certificates.on_inputs import certify_on
 from unrecur.core.compose import Pointwise, Serial

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unrecur.cells import CELLS, GRU, LSTM, MGU, Elman
+from cases import CELLS
+from unrecur.cells import GRU, LSTM, MGU, Elman
 from unrecur.certificates.certificate import Evidence
 from unrecur.certificates.norms import Layer, spectral_norm, sup_norm
 from unrecur.certificates.project import project_

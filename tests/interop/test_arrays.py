@@ -74,11 +74,11 @@ def test_a_mapping_may_hold_stacks_directions_and_several(tmp_path):
     ]
     entry = {"name": "rnn", "kind": "elman", "activation": "relu", "layers": layers}
     arrays |= {"w": np.ones((3, 2)), "u": np.ones((3, 1)), "b": np.ones(3, ">f8")}
-    other = {"kind": "gru_reset_first", "layers": cells(("w", "u", None, "b"))}
+    other = {"kind": "reset_first_gru", "layers": cells(("w", "u", None, "b"))}
     found = read_recurrences(saved(tmp_path, {"recurrences": [entry, other]}, **arrays))
     assert [(one.name, one.kind) for one in found] == [
         ("rnn", "elman"),
-        ("recurrence", "gru_reset_first"),
+        ("recurrence", "reset_first_gru"),
     ]
     x = torch.randn(2, 5, 3)
     torch.testing.assert_close(run(found[0], x)[0], module(x)[0], atol=1e-5, rtol=0)

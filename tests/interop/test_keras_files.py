@@ -111,7 +111,7 @@ def test_several_layers_are_listed(form, several):
         assert names == {
             "bidirectional": "lstm",
             "gru": "gru",
-            "gru_1": "gru_reset_first",
+            "gru_1": "reset_first_gru",
             "sequential/lstm": "lstm",
             "rnn/cell/cells/lstm_cell": "lstm",
             "rnn/cell/cells/gru_cell": "gru",
@@ -120,7 +120,7 @@ def test_several_layers_are_listed(form, several):
         assert names == {
             "encoder": "lstm",
             "first": "gru",
-            "second": "gru_reset_first",
+            "second": "reset_first_gru",
             "inner/deep": "lstm",
             "stack/low": "lstm",
             "stack/high": "gru",

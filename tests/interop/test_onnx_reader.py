@@ -50,9 +50,9 @@ def held_to(expected, found, x, layout=0):
     ("op", "options", "kind"),
     [
         ("LSTM", {}, "lstm"),
-        ("LSTM", {"peepholes": True}, "lstm_peephole"),
+        ("LSTM", {"peepholes": True}, "peephole_lstm"),
         ("GRU", {"linear_before_reset": 1}, "gru"),
-        ("GRU", {"linear_before_reset": 0}, "gru_reset_first"),
+        ("GRU", {"linear_before_reset": 0}, "reset_first_gru"),
         ("RNN", {}, "elman"),
         ("RNN", {"activations": "Relu"}, "elman"),
         ("RNN", {"activations": "LeakyRelu", "activation_alpha": 0.01}, "elman"),

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from unrecur.cells.affine import AbstractAffineCell, AbstractInputGatedCell
 from unrecur.cells.gru import GRU
-from unrecur.cells.lstm import LSTM
+from unrecur.cells.memory import AbstractMemoryCell
 from unrecur.cells.mgu import MGU
 from unrecur.cells.min_gru import MinGRU
 from unrecur.cells.min_lstm import MinLSTM
 from unrecur.cells.qrnn import QRNN
+from unrecur.cells.reset_first_gru import ResetFirstGRU
 from unrecur.core.cell import AbstractCell
-from unrecur.interop.cells import PeepholeLSTM, ResetFirstGRU
 
 OPEN, SHUT = 0.9, 0.1
 BINS = 20
@@ -38,10 +38,9 @@ def gates_of(
     return {}
 
 
-@gates_of.register(LSTM)
-@gates_of.register(PeepholeLSTM)
-def _(cell: LSTM | PeepholeLSTM, h: Tensor, x: Tensor) -> dict[str, Tensor]:
-    i, f, _, o, *_ = cell.activations(h, x)
+@gates_of.register
+def _(cell: AbstractMemoryCell, h: Tensor, x: Tensor) -> dict[str, Tensor]:
+    i, f, _, o, _ = cell.activations(h, x)
     return {"input": i, "forget": f, "output": o}
 
 
@@ -84,11 +83,10 @@ def highway(cell: AbstractCell, h: Float[Tensor, "N S"], x: Float[Tensor, "N D"]
     return None
 
 
-@highway.register(LSTM)
-@highway.register(PeepholeLSTM)
-def _(cell: LSTM | PeepholeLSTM, h: Tensor, x: Tensor) -> Tensor:
+@highway.register
+def _(cell: AbstractMemoryCell, h: Tensor, x: Tensor) -> Tensor:
     f = cell.activations(h, x)[1]
-    return torch.cat([f, torch.zeros_like(f)], -1)
+    return torch.cat([f, f.new_zeros(*f.shape[:-1], cell.hidden_size)], -1)
 
 
 @highway.register(GRU)

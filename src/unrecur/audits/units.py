@@ -10,11 +10,11 @@ from torch import Tensor
 from unrecur.audits.gradient_flow import Flow
 from unrecur.cells.elman import Elman
 from unrecur.cells.gru import GRU
-from unrecur.cells.lstm import LSTM
+from unrecur.cells.memory import AbstractMemoryCell
 from unrecur.cells.mgu import MGU
 from unrecur.cells.qrnn import QRNN
+from unrecur.cells.reset_first_gru import ResetFirstGRU
 from unrecur.core.cell import AbstractCell
-from unrecur.interop.cells import PeepholeLSTM, ResetFirstGRU
 
 STILL = 1e-6  # of the size of a number that does not change
 SATURATED = 0.99  # |h| of a tanh that is at its end
@@ -72,10 +72,10 @@ def number_names(cell: AbstractCell) -> list[str]:
     Returns:
         c[i] and h[i] of an LSTM, c[i] and o[i] of a QRNN, h[i] of others.
     """
-    size = cell.hidden_size
-    if isinstance(cell, (LSTM, PeepholeLSTM, QRNN)):
-        second = "o" if isinstance(cell, QRNN) else "h"
-        return [f"c[{i}]" for i in range(size)] + [f"{second}[{i}]" for i in range(size)]
+    if isinstance(cell, (AbstractMemoryCell, QRNN)):
+        size, second = cell.hidden_size, "o" if isinstance(cell, QRNN) else "h"
+        first = [f"c[{i}]" for i in range(cell.state_size - size)]
+        return first + [f"{second}[{i}]" for i in range(size)]
     return [f"h[{i}]" for i in range(cell.state_size)]
 
 
@@ -141,16 +141,16 @@ def name_units(
 def _is_memory(cell: AbstractCell) -> Tensor:
     """Say which numbers are memory, and not only what the cell shows of it."""
     memory = torch.ones(cell.state_size, dtype=torch.bool)
-    if isinstance(cell, (LSTM, PeepholeLSTM, QRNN)):
-        memory[cell.hidden_size :] = False
+    if isinstance(cell, (AbstractMemoryCell, QRNN)):
+        memory[-cell.hidden_size :] = False
     return memory
 
 
 def _squashed(cell: AbstractCell, values: Tensor) -> Tensor:
     """Give what tanh makes of each number of the state; zeros where there is no tanh."""
-    if isinstance(cell, (LSTM, PeepholeLSTM)):
-        memory, _ = values.chunk(2, -1)
-        return torch.cat([torch.tanh(memory), torch.zeros_like(memory)], -1)
+    if isinstance(cell, AbstractMemoryCell):
+        memory, shown = cell.split(values)
+        return torch.cat([torch.tanh(memory), torch.zeros_like(shown)], -1)
     if isinstance(cell, (GRU, MGU, ResetFirstGRU)) or (
         isinstance(cell, Elman) and cell.activation == "tanh"
     ):

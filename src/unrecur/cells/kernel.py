@@ -18,7 +18,7 @@ def run_kernel(
 
     Args:
         kernel: The kernel.
-        weights: Its weights: input, hidden, and the two biases if there are any.
+        weights: Its weights: input, hidden, the two biases and the projection if there are any.
         x: A block [batch, time, features], or packed data [steps, features].
         hidden: What the kernel takes as its start: [1, batch, H], or a pair of them.
         batch_sizes: Those of the `PackedSequence`; None for a block.
@@ -26,7 +26,7 @@ def run_kernel(
     Returns:
         What the kernel gives: the outputs, then the last hidden states [1, batch, H].
     """
-    has_biases = len(weights) == 4
+    has_biases = len(weights) >= 4
     # cuDNN keeps what a backward pass needs only when told that it is training.
     train = torch.is_grad_enabled()
     if batch_sizes is None:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from unrecur import _check
-from unrecur.cells.affine import AbstractAffineCell
+from unrecur.cells.diagonal import AbstractDiagonalCell
 
 
-class LRU(AbstractAffineCell):
+class LRU(AbstractDiagonalCell):
     """The linear recurrent unit: a complex diagonal recurrence and a linear readout.
 
     h' = lambda h + exp(gamma_log) B x with lambda = exp(-exp(nu_log) + i exp(theta_log)), output
@@ -84,6 +84,16 @@ class LRU(AbstractAffineCell):
     def eigenvalues(self) -> Complex[Tensor, " H"]:
         """The diagonal lambda."""
         return torch.polar(torch.exp(-self.nu_log.exp()), self.theta_log.exp())
+
+    @property
+    def input_map(self) -> Float[Tensor, "S D"]:
+        """exp(gamma_log) B, real parts first."""
+        return self.gamma_log.exp().repeat(2)[:, None] * self.weight_in
+
+    @property
+    def output_map(self) -> Float[Tensor, "H S"]:
+        """[Re C, -Im C]."""
+        return self.weight_out
 
     def readout(self, h: Float[Tensor, "*B S"]) -> Float[Tensor, "*B H"]:
         """Show Re(C h)."""

@@ -5,25 +5,27 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from unrecur.cells.affine import AbstractInputGatedCell
+from unrecur.cells.minimal import AbstractMinimalCell
 
 
-class MinLSTM(AbstractInputGatedCell):
-    """The minLSTM, with the linear candidate of its plain (not logarithmic) form.
+class MinLSTM(AbstractMinimalCell):
+    """The minLSTM, in its plain or its logarithmic form.
 
-    f, i = sigmoid(W x + b), n = W_n x + b_n, stacked as f, i, n;
+    f, i = sigmoid(W x + b), n = g(W_n x + b_n), stacked as f, i, n;
     h' = f / (f + i) h + i / (f + i) n, state h
     (Feng, Tung, Ahmed, Bengio, Hajimirsadeghi, Were RNNs All We Needed?, 2024).
 
     Args:
         input_size: The number of input features D.
         hidden_size: The number of units H.
+        activation: g: "linear", as in the paper's plain form, or "positive", as in its logarithmic
+            one (see `AbstractMinimalCell`).
         bias: Whether there are biases.
         device: Where the weights live.
         dtype: Their type.
 
     Raises:
-        InputError: A size is below 1.
+        InputError: A size is below 1, or the activation unknown.
 
     Example:
         >>> import torch
@@ -37,15 +39,6 @@ class MinLSTM(AbstractInputGatedCell):
         """Forget gate, input gate, candidate."""
         return 3
 
-    @property
-    def state_size(self) -> int:
-        """As many numbers as units."""
-        return self.hidden_size
-
-    def readout(self, h: Float[Tensor, "*B S"]) -> Float[Tensor, "*B H"]:
-        """Show the whole state."""
-        return h
-
     def coefficients(
         self, x: Float[Tensor, "*B D"]
     ) -> tuple[Float[Tensor, "*B S"], Float[Tensor, "*B S"]]:
@@ -53,4 +46,4 @@ class MinLSTM(AbstractInputGatedCell):
         # f / (f + i) = sigmoid(log f - log i), which has no 0 / 0 where both gates are shut.
         f, i, n = self.projection(x).chunk(3, -1)
         log_ratio = logsigmoid(f) - logsigmoid(i)
-        return torch.sigmoid(log_ratio), torch.sigmoid(-log_ratio) * n
+        return torch.sigmoid(log_ratio), torch.sigmoid(-log_ratio) * self.candidate(n)

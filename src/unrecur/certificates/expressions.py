@@ -5,13 +5,27 @@ A new cell needs `advance` (its phi), and `show` where its readout is not the wh
 
 from collections.abc import Sequence
 from functools import singledispatch
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from unrecur.cells import GRU, LRU, LSTM, MGU, QRNN, Elman, MinGRU, MinLSTM
+from unrecur.cells import (
+    GRU,
+    LSTM,
+    MGU,
+    QRNN,
+    Elman,
+    MinGRU,
+    MinLSTM,
+    PeepholeLSTM,
+    ProjectedLSTM,
+    ResetFirstGRU,
+)
+from unrecur.cells.diagonal import AbstractDiagonalCell
 from unrecur.cells.gated import AbstractTorchCell
+from unrecur.cells.hidden_markov import HiddenMarkov
+from unrecur.cells.minimal import AbstractMinimalCell
 from unrecur.certificates.chain import NoRuleError
 from unrecur.certificates.numbers import (
     LOG_SIGMOID,
@@ -82,9 +96,39 @@ def _(cell: LSTM, h: N, x: N) -> N:
     return new.beside(o.activate(SIGMOID) * new.activate(TANH))
 
 
-@show.register
-def _(cell: LSTM, h: N) -> N:
+@advance.register
+def _(cell: PeepholeLSTM, h: N, x: N) -> N:
+    memory, shown = h.chunk(2)
+    i, f, g, o = (_inputs(cell, x) + _hidden(cell, shown)).chunk(4)
+    p_i, p_f, p_o = (torch.diag(p) for p in cell.peepholes)
+    i, f = i + memory.linear(p_i, None), f + memory.linear(p_f, None)
+    new = f.activate(SIGMOID) * memory + i.activate(SIGMOID) * g.activate(TANH)
+    return new.beside((o + new.linear(p_o, None)).activate(SIGMOID) * new.activate(TANH))
+
+
+@show.register(LSTM)
+@show.register(PeepholeLSTM)
+def _(cell: LSTM | PeepholeLSTM, h: N) -> N:
     return h.chunk(2)[1]
+
+
+@advance.register
+def _(cell: ProjectedLSTM, h: N, x: N) -> N:
+    memory = h.linear(_rows(cell, slice(cell.memory_size)), None)
+    i, f, g, o = (_inputs(cell, x) + _hidden(cell, show(cell, h))).chunk(4)
+    new = f.activate(SIGMOID) * memory + i.activate(SIGMOID) * g.activate(TANH)
+    shown = o.activate(SIGMOID) * new.activate(TANH)
+    return new.beside(shown.linear(cast("Tensor", cell.weight_hr_l0), None))
+
+
+@show.register
+def _(cell: ProjectedLSTM, h: N) -> N:
+    return h.linear(_rows(cell, slice(cell.memory_size, None)), None)
+
+
+def _rows(cell: ProjectedLSTM, rows: slice) -> Tensor:
+    """Give some rows of the identity on a state: its parts differ in length."""
+    return torch.eye(cell.state_size).to(cell.weight_hh_l0)[rows]
 
 
 @advance.register
@@ -93,6 +137,16 @@ def _(cell: GRU, h: N, x: N) -> N:
     r_h, z_h, m = _hidden(cell, h).chunk(3)
     r, z = (r_x + r_h).activate(SIGMOID), (z_x + z_h).activate(SIGMOID)
     return z.mix(h, (n_x + r * m).activate(TANH))
+
+
+@advance.register
+def _(cell: ResetFirstGRU, h: N, x: N) -> N:
+    r_x, z_x, n_x = _inputs(cell, x).chunk(3)
+    w_r, w_z, w_n = cell.weight_hh_l0.chunk(3)
+    b_r, b_z, b_n = (None,) * 3 if cell.bias_hh_l0 is None else cell.bias_hh_l0.chunk(3)
+    r = (r_x + h.linear(w_r, b_r)).activate(SIGMOID)
+    z = (z_x + h.linear(w_z, b_z)).activate(SIGMOID)
+    return z.mix(h, (n_x + (r * h).linear(w_n, b_n)).activate(TANH))
 
 
 @advance.register
@@ -107,16 +161,25 @@ def _(cell: MGU, h: N, x: N) -> N:
 @advance.register
 def _(cell: MinGRU, h: N, x: N) -> N:
     z, n = x.linear(cell.projection.weight, cell.projection.bias).chunk(2)
-    return z.activate(SIGMOID).mix(n, h)
+    return z.activate(SIGMOID).mix(_candidate(cell, n), h)
 
 
 @advance.register
 def _(cell: MinLSTM, h: N, x: N) -> N:
     f, i, n = x.linear(cell.projection.weight, cell.projection.bias).chunk(3)
+    n = _candidate(cell, n)
     kept = f.activate(LOG_SIGMOID) + i.activate(LOG_SIGMOID).negated()
     # The cell computes 1 - z as a logistic function of its own: z and it are rounded apart.
     apart = n.activate(ROUNDED_ZERO) + n.activate(ROUNDED_ZERO)
     return kept.activate(SIGMOID).mix(h, n) + apart * n
+
+
+def _candidate(cell: AbstractMinimalCell, n: N) -> N:
+    """Give the candidate, in the same operations as the cell."""
+    if cell.activation == "linear":
+        return n
+    rectify = leaky_relu(0.0)
+    return n.activate(rectify) + n.negated().activate(rectify).negated().activate(SIGMOID)
 
 
 @advance.register
@@ -133,22 +196,31 @@ def _(cell: QRNN, h: N) -> N:
 
 
 @advance.register
-def _(cell: LRU, h: N, x: N) -> N:
-    if cell.weight_in.dtype.itemsize < 4:
-        raise NoRuleError("torch has no complex numbers of half precision, which an LRU needs")
-    a, gamma = cell.eigenvalues, cell.gamma_log.exp().repeat(2)
+def _(cell: AbstractDiagonalCell, h: N, x: N) -> N:
+    if next(cell.parameters()).dtype.itemsize < 4:
+        raise NoRuleError(
+            f"torch has no complex numbers of half precision, which {type(cell).__name__} needs"
+        )
+    a = cell.eigenvalues
     turn = torch.cat(
         [
             torch.cat([torch.diag(a.real), torch.diag(-a.imag)], 1),
             torch.cat([torch.diag(a.imag), torch.diag(a.real)], 1),
         ]
     )
-    return h.linear(turn, None) + x.linear(gamma[:, None] * cell.weight_in, None)
+    return h.linear(turn, None) + x.linear(cell.input_map, None)
 
 
 @show.register
-def _(cell: LRU, h: N) -> N:
-    return h.linear(cell.weight_out, None)
+def _(cell: AbstractDiagonalCell, h: N) -> N:
+    return h.linear(cell.output_map, None)
+
+
+@advance.register
+def _(cell: HiddenMarkov, h: N, x: N) -> N:
+    raise NoRuleError(
+        "a hidden Markov filter forgets in a metric of its own: ask unrecur.hmm_forgetting(cell)"
+    )
 
 
 ACTIVATIONS = {nn.Tanh: TANH, nn.Sigmoid: SIGMOID, nn.ReLU: leaky_relu(0.0)}

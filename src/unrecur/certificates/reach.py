@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from unrecur.cells import LRU, Elman
+from unrecur.cells import Elman
+from unrecur.cells.diagonal import AbstractDiagonalCell
 from unrecur.certificates.chain import NoRuleError
 from unrecur.certificates.expressions import advance, show
 from unrecur.certificates.pairs import OWN, SLACK, Tape
@@ -133,9 +134,10 @@ class Reach:
         # f and d are read off the images of boxes: wide ones, as the modes that keep most decide
         # there; and narrow ones, as wide ones open the gates of a cell whose whole state is kept.
         # In a state of two parts (an LSTM's [c, h]) it is the first that is kept.
-        size, hidden = self.cell.state_size, self.cell.hidden_size
+        size = self.cell.state_size
+        first = size - self.cell.hidden_size  # where the rest is what the cell shows
         one = torch.ones(size, dtype=torch.float64)
-        for kept, scale in itertools.product(sorted({hidden, size}), (1e6, 1.0)):
+        for kept, scale in itertools.product(sorted({first or size, size}), (1e6, 1.0)):
             memory = torch.arange(size) < kept
             none, once, twice = (
                 torch.maximum(*(end.abs() for end in self._around(torch.where(memory, by, one))))
@@ -233,14 +235,14 @@ def _(cell: Elman, reach: Reach) -> Interval:
 
 
 @_ball.register
-def _(cell: LRU, reach: Reach) -> Interval:
-    """Modulus by modulus: |h'_j| <= |lambda_j| |h_j| + |gamma_j (B x)_j|."""
-    a, gain = cell.eigenvalues.abs().double().cpu(), cell.gamma_log.exp().double().cpu()
+def _(cell: AbstractDiagonalCell, reach: Reach) -> Interval:
+    """Modulus by modulus: |h'_j| <= |lambda_j| |h_j| + |(B x)_j|."""
+    a = cell.eigenvalues.abs().double().cpu()
     size = torch.maximum(reach.inputs[0].abs(), reach.inputs[1].abs())
-    parts = (size @ cell.weight_in.double().cpu().abs().T).amax(0).view(2, -1)
+    parts = (size @ cell.input_map.double().cpu().abs().T).amax(0).view(2, -1)
     error = 8 * reach.arithmetic.gamma(reach.terms) + 8 * OWN.unit
     room = 1 - a * (1 + error)
     if not (room > 0).all():
         raise NoRuleError("an eigenvalue has modulus 1 up to rounding: the state is unbounded")
-    radius = (gain * parts.norm(dim=0) * (1 + error) / room * SLACK).repeat(2)
+    radius = (parts.norm(dim=0) * (1 + error) / room * SLACK).repeat(2)
     return -radius, radius

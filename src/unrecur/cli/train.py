@@ -11,7 +11,11 @@ from unrecur.cli.options import DataDir, Device, TaskName
 def train(
     task: TaskName,
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="The model: lstm, gru, elman, mgu, tcn.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="The model: lstm, tcn, transformer, ...; `unrecur models` lists them.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -33,8 +37,10 @@ def train(
     """Train one model and write it to a safetensors file. Stopped, it goes on where it was."""
     from rich.console import Console
 
+    from unrecur import _check
     from unrecur.cli.progress import bars
     from unrecur.data.tasks import load_task
+    from unrecur.models import MODELS
     from unrecur.models.spec import save_model
     from unrecur.studies.budget import matched
     from unrecur.train.checkpoint import Progress
@@ -43,13 +49,19 @@ def train(
     from unrecur.train.loop import train as run
 
     loaded = load_task(task, data_dir)
+    architecture = MODELS[_check.known_name(model, MODELS, "model")]
     options = {
+        **{name: value for name, value in architecture.example.items() if name != "hidden"},
         "in_features": loaded.in_features,
         "out_features": loaded.out_features,
         "dropout": dropout,
-        **({"levels": 3, "kernel_size": 2} if model == "tcn" else {}),
     }
     spec = matched(model, options, parameters)
+    if not spec.build().receptive_field.causal:
+        raise _check.InputError(
+            f"a {model} sees the inputs to come, and the tasks here are to predict them. Take a "
+            "causal model."
+        )
     config = TrainConfig(epochs=epochs, rate=rate if stable else None)
     path = out or Path("runs") / f"{loaded.name}-{model}-{seed}.safetensors"
     console = Console()

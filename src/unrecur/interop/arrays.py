@@ -108,7 +108,7 @@ def _build(entry: dict[str, Any], arrays: dict[str, Tensor]) -> Recurrence:
     """Make one recurrence of a mapping."""
     for key in entry:
         _check.known_name(key, OPTIONS, "key of a mapping")
-    kind = _check.known_name(str(entry.get("kind")), GATES.keys() - {"lstm_peephole"}, "kind")
+    kind = _check.known_name(str(entry.get("kind")), GATES.keys() - {"peephole_lstm"}, "kind")
     order = entry.get("gates", TORCH_ORDER[GATES[kind]])
     if not isinstance(order, str) or sorted(order) != sorted(TORCH_ORDER[GATES[kind]]):
         raise InputError(f"expected gates in an order of {TORCH_ORDER[GATES[kind]]}, got {order}.")

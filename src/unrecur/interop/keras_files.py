@@ -195,7 +195,7 @@ def _cell(weights: Weights, settings: dict[str, Any]) -> AbstractTorchCell:
     if kind == "gru" and bias is not None and (bias.dim() == 2) != bool(reset_after):
         raise InputError(f"expected a bias for reset_after={reset_after}, got {list(bias.shape)}.")
     if kind == "gru" and not reset_after:
-        kind = "gru_reset_first"
+        kind = "reset_first_gru"
     elif kind == "gru" and bias is not None:
         b_ih, b_hh = bias[0], bias[1:].flatten()  # one bias for each of the two products
     order = ORDERS[w_hh.shape[1] // w_hh.shape[0]]

@@ -162,12 +162,12 @@ def _cell(
     kind = KINDS[op]
     b_ih, b_hh = (None, None) if b is None else b.chunk(2)
     if op == "GRU" and not options.get("linear_before_reset"):
-        kind = "gru_reset_first"
+        kind = "reset_first_gru"
     if p is not None and bool(p.any()):
         if len(p) % 3:
             raise InputError(f"expected peepholes [3 H], got {list(p.shape)}.")
         p_i, p_o, p_f = p.chunk(3)
-        kind, p = "lstm_peephole", torch.cat([p_i, p_f, p_o])
+        kind, p = "peephole_lstm", torch.cat([p_i, p_f, p_o])
     else:
         p = None
     activation = ELMAN[options["activations"][place]] if op == "RNN" else "tanh"

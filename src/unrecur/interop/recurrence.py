@@ -10,15 +10,11 @@ from torch import Tensor
 from unrecur._check import InputError
 from unrecur.cells import CELLS
 from unrecur.core.cell import AbstractCell
-from unrecur.interop.cells import PeepholeLSTM, ResetFirstGRU
 from unrecur.layers.recurrent import Recurrent
 
 Layers = list[list[AbstractCell]]
 
-KINDS = {cell: name for name, cell in CELLS.items()} | {
-    ResetFirstGRU: "gru_reset_first",
-    PeepholeLSTM: "lstm_peephole",
-}
+KINDS = {cell: name for name, cell in CELLS.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,10 @@ from torch import Tensor, nn
 
 from unrecur import _check
 from unrecur._check import InputError
-from unrecur.cells import GRU, LSTM, Elman
+from unrecur.cells import GRU, LSTM, Elman, PeepholeLSTM, ResetFirstGRU
 from unrecur.cells.gated import AbstractTorchCell
-from unrecur.interop.cells import PeepholeLSTM, ResetFirstGRU
 
-GATES = {"lstm": 4, "lstm_peephole": 4, "gru": 3, "gru_reset_first": 3, "elman": 1}
+GATES = {"lstm": 4, "peephole_lstm": 4, "gru": 3, "reset_first_gru": 3, "elman": 1}
 TORCH_ORDER = {4: "ifgo", 3: "rzn", 1: "h"}  # how our cells stack their gates
 ACTIVATIONS = ("tanh", "relu", "leaky_relu")
 
@@ -52,7 +51,7 @@ def make_cell(
     """Make a cell that holds the given weights, in torch's layout.
 
     Args:
-        kind: "lstm", "gru", "elman", "gru_reset_first" or "lstm_peephole".
+        kind: "lstm", "gru", "elman", "reset_first_gru" or "peephole_lstm".
         w_ih: The input weights, [G H, D].
         w_hh: The recurrent weights, [G H, H].
         b_ih: The input bias, [G H]; zeros where only the other is there.
@@ -86,7 +85,7 @@ def make_cell(
         "bias_hh_l0": (rows,),
         "weight_peephole_l0": (3 * hidden,),
     }
-    if kind == "lstm_peephole":
+    if kind == "peephole_lstm":
         weights["weight_peephole_l0"] = peepholes
     held = {name: weight for name, weight in weights.items() if weight is not None}
     for name, weight in held.items():
@@ -116,8 +115,8 @@ def _empty(kind: str, features: int, hidden: int, bias: bool, activation: str) -
     makers: dict[str, type[AbstractTorchCell]] = {
         "lstm": LSTM,
         "gru": GRU,
-        "gru_reset_first": ResetFirstGRU,
-        "lstm_peephole": PeepholeLSTM,
+        "reset_first_gru": ResetFirstGRU,
+        "peephole_lstm": PeepholeLSTM,
     }
     return makers[kind](features, hidden, bias, device="meta")
 

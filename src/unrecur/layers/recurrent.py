@@ -52,7 +52,7 @@ class Recurrent(AbstractSequenceModel):
         for below, above in pairwise(cells):
             if above.input_size != below.hidden_size:
                 raise _check.InputError(
-                    f"a cell of {below.hidden_size} units is followed by one that reads "
+                    f"a cell of {below.hidden_size} outputs is followed by one that reads "
                     f"{above.input_size} features."
                 )
         self.cells = cast("Sequence[AbstractCell]", nn.ModuleList(cells))
@@ -112,7 +112,7 @@ def _rename_torch_layers(
     module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any
 ) -> None:
     """Rename torch's `weight_ih_l1` to `cells.1.weight_ih_l0`, in place, before loading."""
-    pattern = re.compile(re.escape(prefix) + r"((?:weight|bias)_[ih]h)_l(\d+)")
+    pattern = re.compile(re.escape(prefix) + r"((?:weight|bias)_[ih]h|weight_hr)_l(\d+)")
     for key in list(state_dict):
         if match := pattern.fullmatch(key):
             state_dict[f"{prefix}cells.{match[2]}.{match[1]}_l0"] = state_dict.pop(key)

@@ -28,6 +28,7 @@ class Architecture:
         year: When it was published.
         source: Where: authors, title or number, section.
         example: Options of a small one that `unrecur models` shows.
+        filler: An option that is a second width, for budgets that no first one meets.
     """
 
     build: Callable[..., AbstractSequenceModel]
@@ -36,3 +37,4 @@ class Architecture:
     year: int
     source: str
     example: dict[str, Any] = field(default_factory=dict)
+    filler: str | None = None

@@ -1,6 +1,6 @@
 """The recurrent model: a stack of cells under a linear readout."""
 
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -9,6 +9,7 @@ from unrecur import _check
 from unrecur.cells import CELLS
 from unrecur.core.compose import Pointwise, Serial
 from unrecur.layers.embedding import Embedding, readout
+from unrecur.layers.initialize import INITIALIZATIONS
 from unrecur.layers.recurrent import Recurrent
 
 
@@ -21,6 +22,8 @@ def recurrent(
     layers: int = 1,
     dropout: float = 0.0,
     tokens: bool = False,
+    initialization: str = "default",
+    initialization_options: dict[str, Any] | None = None,
     **cell_options: Any,
 ) -> Serial:
     """Build a stack of recurrent layers with dropout and a linear readout of the last one.
@@ -33,38 +36,66 @@ def recurrent(
         layers: The number of layers.
         dropout: The probability with which an output of a layer is dropped in training.
         tokens: Whether the inputs are token ids below in_features, looked up in a table.
-        **cell_options: What else the cell takes, such as an Elman cell's `activation`.
+        initialization: How the cells start, a name of `layers.initialize.INITIALIZATIONS`.
+        initialization_options: What it takes besides, such as {"longest": 100} for "chrono".
+        **cell_options: What else the cell takes, such as an Elman cell's `activation` or the
+            `projection` of a projected LSTM.
 
     Returns:
         The model.
 
     Raises:
-        InputError: The cell is unknown, or a size or probability is out of range.
+        InputError: The cell or the initialisation is unknown or does not fit, or a size or
+            probability is out of range.
     """
     make = CELLS[_check.known_name(cell, CELLS, "cell")]
+    start = INITIALIZATIONS[_check.known_name(initialization, INITIALIZATIONS, "initialization")]
     _check.positive_integer(layers, "layers")
     front = [Embedding(in_features, hidden)] if tokens else []
-    widths = [hidden if tokens else in_features] + [hidden] * layers
-    cells = [make(below, above, **cell_options) for below, above in pairwise(widths)]
-    return Serial(
+    below, cells = hidden if tokens else in_features, []
+    for _ in range(layers):
+        cells.append(make(below, hidden, **cell_options))
+        below = cells[-1].hidden_size
+    model = Serial(
         *front,
         Recurrent(cells, dropout),
-        Pointwise(nn.Dropout(dropout), hidden),
-        readout(hidden, out_features),
+        Pointwise(nn.Dropout(dropout), below),
+        readout(below, out_features),
     )
+    start(model, **(initialization_options or {}))
+    return model
 
 
-# Parameters of a cell with D inputs and H units: torch's gates have W, W' and two biases each; the
-# gates of minGRU, minLSTM and QRNN one W and one bias; an LRU has three vectors, B and C.
-_CELL_PARAMETERS = {
-    "elman": lambda d, h: h * (d + h + 2),
-    "gru": lambda d, h: 3 * h * (d + h + 2),
-    "lstm": lambda d, h: 4 * h * (d + h + 2),
-    "mgu": lambda d, h: 2 * h * (d + h + 2),
-    "min_gru": lambda d, h: 2 * h * (d + 1),
-    "min_lstm": lambda d, h: 3 * h * (d + 1),
-    "qrnn": lambda d, h: 3 * h * (d + 1),
-    "lru": lambda d, h: 3 * h + 2 * h * d + 2 * h * h,
+def _torch(gates: int) -> Callable[..., int]:
+    """Count torch's gates: W, W' and two biases each."""
+    return lambda d, h, bias=True, **_: gates * h * (d + h + 2 * bias)
+
+
+def _by_input(gates: int) -> Callable[..., int]:
+    """Count gates that read the input alone: one W and one bias each."""
+    return lambda d, h, bias=True, **_: gates * h * (d + bias)
+
+
+def _projected(d: int, h: int, projection: int, bias: bool = True) -> int:
+    """Count an LSTM's gates on P outputs, and the projection to them."""
+    return 4 * h * (d + projection + 2 * bias) + projection * h
+
+
+# Parameters of a cell with D inputs and H units, from the cell's own options. An LRU has three
+# vectors, B and C; a diagonal SSM the step, W, and A and C of N modes, a channel.
+_CELL_PARAMETERS: dict[str, Callable[..., int]] = {
+    "elman": _torch(1),
+    "gru": _torch(3),
+    "reset_first_gru": _torch(3),
+    "lstm": _torch(4),
+    "peephole_lstm": lambda d, h, **options: _torch(4)(d, h, **options) + 3 * h,
+    "projected_lstm": _projected,
+    "mgu": _torch(2),
+    "min_gru": _by_input(2),
+    "min_lstm": _by_input(3),
+    "qrnn": _by_input(3),
+    "lru": lambda d, h, **_: 3 * h + 2 * h * d + 2 * h * h,
+    "diagonal_ssm": lambda d, h, modes=16, **_: h * (1 + d + 4 * modes),
 }
 
 
@@ -75,10 +106,13 @@ def recurrent_parameters(
     out_features: int,
     hidden: int,
     layers: int = 1,
+    dropout: float = 0.0,
     tokens: bool = False,
-    **_: Any,
+    initialization: str = "default",
+    initialization_options: dict[str, Any] | None = None,
+    **cell_options: Any,
 ) -> int:
-    """Count the parameters of `recurrent`: those of each cell, and (H + 1) E of the readout.
+    """Count the parameters of `recurrent`: those of each cell, and (P + 1) E of the readout.
 
     Args:
         cell: The name of a cell.
@@ -86,12 +120,18 @@ def recurrent_parameters(
         out_features: The number of scores E.
         hidden: The number of units H of each layer.
         layers: The number of layers.
+        dropout: Of no account.
         tokens: Whether there is an embedding, of in_features H.
+        initialization: Of no account.
+        initialization_options: Of no account.
+        **cell_options: What else the cell takes; with a `projection` a layer shows P numbers, and
+            else P = H.
 
     Returns:
         The number of parameters.
     """
     count = _CELL_PARAMETERS[cell]
-    below = hidden if tokens else in_features
-    stack = count(below, hidden) + (layers - 1) * count(hidden, hidden)
-    return in_features * hidden * tokens + stack + (hidden + 1) * out_features
+    below, shown = hidden if tokens else in_features, cell_options.get("projection", hidden)
+    stack = count(below, hidden, **cell_options)
+    stack += (layers - 1) * count(shown, hidden, **cell_options)
+    return in_features * hidden * tokens + stack + (shown + 1) * out_features

@@ -8,6 +8,7 @@ import numpy as np
 
 from unrecur import _check
 from unrecur.core.arithmetic import AbstractArithmetic, InTurn
+from unrecur.core.field import Field
 
 STEP, ROW, MARGIN, LABEL = 26, 64, 20, 150  # pixels between steps and rows, around, for the words
 MOST_INPUTS = 200
@@ -75,7 +76,7 @@ def _layers(geometry: AbstractArithmetic) -> Iterator[AbstractArithmetic]:
     if isinstance(geometry, InTurn):
         for part in geometry.parts:
             yield from _layers(part)
-    elif geometry.reach != (0, 0) or geometry.ratio != 1:
+    elif geometry.field != Field() or geometry.ratio != 1:
         yield geometry
 
 

@@ -1,5 +1,7 @@
 """The matched budget: models of different architectures with the same number of parameters."""
 
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from unrecur import _check
@@ -32,26 +34,28 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
         (126, 120040)
     """
     _check.positive_integer(parameters, "parameters")
-    formula = MODELS[_check.known_name(model, MODELS, "model")].parameters
+    architecture = MODELS[_check.known_name(model, MODELS, "model")]
 
-    def count(hidden: int) -> int:
-        try:
-            return formula(**{**options, "hidden": hidden})
-        except TypeError as error:
-            raise InputError(f"model '{model}': {error}.") from error
+    def distance(spec: Spec) -> int:
+        return abs(_count(spec) - parameters)
 
-    high = 1
-    while count(high) < parameters and high < WIDEST:
-        high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) < parameters else (low, middle)
-    near = range(max(1, low - NEAR), high + NEAR)
-    widths = sorted(near, key=lambda hidden: abs(count(hidden) - parameters))
-    nearest = _first_built([Spec(model, {**options, "hidden": hidden}) for hidden in widths])
-    off = abs(nearest.parameters - parameters) / parameters
-    if off > MATCHED:
+    def at(hidden: int) -> Spec:
+        return Spec(model, {**options, "hidden": hidden})
+
+    crossing = _crossing(at, parameters)
+    near = [at(hidden) for hidden in range(max(1, crossing - NEAR), crossing + NEAR)]
+    nearest = _first_built(sorted(near, key=distance))
+    filler = architecture.filler
+    if distance(nearest) > MATCHED * parameters and filler and filler not in options:
+        below = [spec for spec in reversed(near) if _count(spec) <= parameters]
+        base = _first_built(below or near)
+
+        def filled(width: int) -> Spec:
+            return Spec(model, {**base.options, filler: width})
+
+        width = _crossing(filled, parameters)
+        nearest = min((filled(w) for w in (max(1, width - 1), width)), key=distance)
+    if distance(nearest) > MATCHED * parameters:
         raise InputError(
             f"no width gives a {model} {parameters} parameters within {MATCHED:.0%}; the nearest "
             f"has {nearest.parameters}. Ask for about that many, or for more."
@@ -59,7 +63,23 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
     return nearest
 
 
-def _first_built(specs: list[Spec]) -> Spec:
+def _count(spec: Spec) -> int:
+    """Count a model's parameters by its formula, without building it."""
+    try:
+        return MODELS[spec.name].parameters(**spec.options)
+    except TypeError as error:
+        raise InputError(f"model '{spec.name}': {error}.") from error
+
+
+def _crossing(at: Callable[[int], Spec], parameters: int) -> int:
+    """Find the least width with at least so many parameters."""
+    high = 1
+    while _count(at(high)) < parameters and high < WIDEST:
+        high *= 2
+    return bisect_left(range(high), parameters, lo=1, key=lambda width: _count(at(width)))
+
+
+def _first_built(specs: Iterable[Spec]) -> Spec:
     """Take the first that can be built: not every width divides into heads or groups."""
     refused = None
     for spec in specs:
