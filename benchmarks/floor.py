@@ -34,13 +34,13 @@ TCN_SIZES = [(88, 93, 3, 2), (32, 64, 4, 3), (1, 25, 8, 7)]
 STREAM = 200
 
 
-def interleaved(*runs: Callable[[], Any], seconds: float = 2.0) -> list[float]:
+def interleaved(*runs: Callable[[], Any], seconds: float = 2.0, least: int = 11) -> list[float]:
     """Time several calls in turn, so that all meet the same machine; the median of each."""
     for run in runs:
         run()
     times: list[list[float]] = [[] for _ in runs]
     end = time.perf_counter() + seconds
-    while len(times[0]) < 11 or time.perf_counter() < end:
+    while len(times[0]) < least or time.perf_counter() < end:
         for run, kept in zip(runs, times, strict=True):
             start = time.perf_counter()
             run()

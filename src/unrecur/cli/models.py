@@ -34,7 +34,7 @@ def models() -> None:
         console.print(table)
     console.print(
         "field: inputs seen before the present one (+ after it). Field and parameters are "
-        "those of unrecur.models.MODELS[name].example; unrecur.build(name, ...) takes other options.",
+        "those of unrecur.models.MODELS[name].example; unrecur.build(name, ...) takes others.",
         highlight=False,
         markup=False,
     )
