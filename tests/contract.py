@@ -128,6 +128,8 @@ def state_is_passed(model, x):
     start = model.init_state(len(x))
     assert [a.shape for a in leaves(start)] == [a.shape for a in leaves(state)]
     assert all(len(leaf) == len(x) for leaf in leaves(start)), "batch is the first dimension"
+    ids = [id(leaf) for leaf in leaves(start)]
+    assert len(set(ids)) == len(ids), "no tensor stands twice: exporters would take it for one"
 
 
 def field_is_true(model, x):

@@ -77,8 +77,10 @@ class CausalAttention(AbstractMultiHead):
 
     def init_state(self, batch: int) -> State:
         """Make an empty cache."""
-        cache = self.in_proj_bias.new_zeros(batch, self.window - 1, self.in_features)
-        return cache, cache, torch.zeros(batch, dtype=torch.long, device=cache.device)
+        # Two tensors, not one twice: exporters take the same tensor for the same input.
+        shape = (batch, self.window - 1, self.in_features)
+        keys, values = self.in_proj_bias.new_zeros(shape), self.in_proj_bias.new_zeros(shape)
+        return keys, values, torch.zeros(batch, dtype=torch.long, device=keys.device)
 
     def forward(
         self,
