@@ -25,6 +25,7 @@ from unrecur.layers.convolution import CausalConvolution, Convolution, separable
 from unrecur.layers.embedding import Embedding, readout
 from unrecur.layers.hierarchical_attention import HierarchicalAttention
 from unrecur.layers.recurrent import Recurrent
+from unrecur.layers.transposed import TransposedConvolution
 from unrecur.models.spec import Spec
 from unrecur.truncation.window import Window
 
@@ -75,6 +76,14 @@ LAYERS = {
     "convolution-grouped": lambda: CausalConvolution(FEATURES, 6, 3, 2, groups=FEATURES),
     "convolution-separable": lambda: separable(FEATURES, 4, 3, 2),
     "convolution-ahead": lambda: Convolution(FEATURES, 4, 4, 2),
+    "convolution-block-causal": lambda: Convolution(FEATURES, 4, 3, 2, padding="causal"),
+    "convolution-full": lambda: Convolution(FEATURES, 4, 3, padding="full"),
+    "convolution-strided": lambda: Convolution(FEATURES, 4, 3, stride=2),
+    "transposed": lambda: TransposedConvolution(FEATURES, 4, kernel_size=5, stride=2),
+    "transposed-short": lambda: TransposedConvolution(FEATURES, 4, kernel_size=2, stride=3),
+    "down-and-up": lambda: Serial(
+        Convolution(FEATURES, 4, 4, stride=2), TransposedConvolution(4, 2, kernel_size=3, stride=2)
+    ),
     "convolution-lagged": lambda: Lagged(
         Serial(Convolution(FEATURES, 4, 4, 2), Convolution(4, 2, 3))
     ),
@@ -208,7 +217,7 @@ TRANSLATION_SPECS = {
         "seq2seq", _TRANSLATION | {"layers": 2, "cell": "gru", "input_feeding": False}
     ),
     "seq2seq-gnmt": Spec("seq2seq", _TRANSLATION | {"layers": 3, "stack": "gnmt"}),
-    "convs2s": Spec("convs2s", _TRANSLATION | {"layers": 2, "longest": 20, "dropout": 0.2}),
+    "convs2s": Spec("convs2s", _TRANSLATION | {"layers": 2, "context": 20, "dropout": 0.2}),
     "transformer_pair": Spec("transformer_pair", TRANSFORMER | _TRANSLATION | {"context": 4}),
     "transformer_pair-shared": Spec(
         "transformer_pair",
@@ -218,7 +227,7 @@ TRANSLATION_SPECS = {
     ),
     "convs2s-not-normalized": Spec(
         "convs2s",
-        _TRANSLATION | {"layers": 3, "kernel_size": 2, "longest": 19, "normalize": False},
+        _TRANSLATION | {"layers": 3, "kernel_size": 2, "context": 19, "normalize": False},
     ),
 }
 

@@ -6,8 +6,9 @@ import safetensors.torch
 import torch
 
 from oracles import measured_field
+from unrecur.core.compose import in_series
 from unrecur.core.equivalence import fold_steps
-from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.model import AbstractBlockModel, AbstractSequenceModel
 from unrecur.core.state import leaves, map_state
 
 
@@ -23,7 +24,7 @@ def verify_contract(make, x, tolerance=1e-9, source=None):
     x = double(x)
     if source is not None:
         model = Given(model, double(source))
-    if model.receptive_field.causal:
+    if has_step(model):
         two_forms_agree(model, x, tolerance)
         blocks_compose(model, x, tolerance)
         state_is_passed(model, x)
@@ -31,6 +32,14 @@ def verify_contract(make, x, tolerance=1e-9, source=None):
     rows_are_independent(model, x, tolerance)
     padding_is_inert(model, x, tolerance)
     saved_is_loaded(make, model, x)
+
+
+def has_step(model):
+    """Whether a model has a step form: it sees nothing to come, and no part of it is for blocks."""
+    parts = in_series(model)
+    return model.receptive_field.causal and not any(
+        isinstance(p, AbstractBlockModel) for p in parts
+    )
 
 
 def double(x):
@@ -133,18 +142,22 @@ def state_is_passed(model, x):
 
 
 def field_is_true(model, x):
-    field = model.receptive_field
+    field, ratio = model.receptive_field, model.output_ratio
     if not x.is_floating_point():
         return
     # Longer than the field, so that its ends are seen; an infinite end is seen as far as there are
-    # steps.
+    # steps. With a rate, the outputs of one period are looked at.
     before, after = (6 if math.isinf(end) else int(end) + 1 for end in (field.past, field.future))
+    before, after = (-(-end // ratio.denominator) * ratio.denominator for end in (before, after))
     generator = torch.Generator().manual_seed(2)
     shape = (1, before + 1 + after, x.shape[-1])
     inputs = torch.rand(shape, generator=generator, dtype=x.dtype)
-    past, future = measured_field(of_rows(model, slice(0, 1)), inputs, t=before)
-    assert past == min(field.past, before)
-    assert future == min(field.future, after)
+    ends = [
+        measured_field(of_rows(model, slice(0, 1)), inputs, int(before * ratio) + output, before)
+        for output in range(ratio.numerator)
+    ]
+    assert max(past for past, _ in ends) == min(field.past, before)
+    assert max(future for _, future in ends) == min(field.future, after)
 
 
 def rows_are_independent(model, x, tolerance):
@@ -164,13 +177,14 @@ def padding_is_inert(model, x, tolerance):
     y, state = model(padded, None, lengths)
     for row, length in enumerate(lengths):
         alone, alone_state = of_rows(model, slice(row, row + 1))(x[row : row + 1, :length])
-        close(y[row, :length], alone[0], tolerance)
+        close(y[row, : alone.shape[1]], alone[0], tolerance)
         for mixed, single in zip(leaves(state), leaves(alone_state), strict=True):
             close(mixed[row], single[0], tolerance)
 
     def valid_only(inputs):
         outputs, last = model(inputs, None, lengths)
-        valid = torch.arange(time) < lengths[:, None]
+        counts = model.output_lengths(lengths)
+        valid = torch.arange(outputs.shape[1]) < counts[:, None]
         return outputs[valid], last
 
     assert all(g.isfinite().all() for g in gradients(model, padded, valid_only))

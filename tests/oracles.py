@@ -3,11 +3,13 @@
 import torch
 
 
-def measured_field(model, x, t):
+def measured_field(model, x, t, place=None):
     """Which inputs the output at step t depends on: the non-zeros of the Jacobian.
 
-    Returns the largest number of steps back and ahead at which some input matters.
+    Returns the largest number of steps back and ahead of its place (its own step, if the model has
+    one output to an input) at which some input matters.
     """
+    place = t if place is None else place
     x = x.clone().requires_grad_()
     y, _ = model(x)
     seen = torch.zeros(x.shape[1], dtype=torch.bool)
@@ -20,7 +22,7 @@ def measured_field(model, x, t):
     steps = seen.nonzero().flatten()
     if len(steps) == 0:
         return 0, 0
-    return max(0, t - int(steps[0])), max(0, int(steps[-1]) - t)
+    return max(0, place - int(steps[0])), max(0, int(steps[-1]) - place)
 
 
 def windowed(model, x, k):

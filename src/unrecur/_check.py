@@ -103,6 +103,42 @@ def finite(tensor: "Tensor", name: str) -> None:
         )
 
 
+def distributions(rows: "Tensor", name: str) -> None:
+    """Check that numbers are at least 0 and sum to 1 over the last dimension.
+
+    Args:
+        rows: A distribution, or one a row.
+        name: What they are, for the message.
+
+    Raises:
+        InputError: One is negative or NaN, or a sum is off by more than 1e-3, which leaves room
+            for rounding.
+    """
+    off = (rows.double().sum(-1) - 1).abs().max()
+    if not ((rows >= 0).all() and off <= 1e-3):
+        raise InputError(
+            f"{name} must be distributions, at least 0 and of sum 1, got {rows.min()} at least and "
+            f"a sum {off} away from 1."
+        )
+
+
+def same_length(x: "Tensor", target: "Tensor") -> None:
+    """Check that a sequence has one target for each input.
+
+    Args:
+        x: The inputs, time first.
+        target: The targets, time first.
+
+    Raises:
+        InputError: There are more or fewer.
+    """
+    if len(x) != len(target):
+        raise InputError(
+            f"expected one target for each input of a sequence, got {len(x)} inputs and "
+            f"{len(target)} targets."
+        )
+
+
 def block(x: "Tensor", features: int) -> None:
     """Check that x is a block of a sequence, [batch, time, features], of floats, not empty.
 

@@ -194,6 +194,7 @@ BAD = [
     (("study", "small", "--sedes", "3"), "--seeds"),
     (("train", "small", "lsmt"), "Did you mean 'lstm'"),
     (("train", "small", "tcn", "--stable"), "no projection"),
+    (("train", "small", "bidirectional_gru"), "sees the inputs to come"),
     (("train", "small", "lstm", "--stable", "--rate", "1.5"), "rate must be"),
     (("train", "small", "lstm", "--parameters", "0"), "parameters must be a whole number"),
     (("train", "small", "lstm", "--parameters", "-5"), "parameters must be a whole number"),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -57,6 +57,7 @@ def seen_by(module, time, output):
     return []
 
 
+@settings(max_examples=50)
 @given(stack=st.lists(layers, min_size=1, max_size=4), data=st.data())
 def test_what_an_output_of_any_stack_sees_is_what_has_a_gradient(stack, data):
     module = nn.Sequential(*stack)
@@ -146,7 +147,15 @@ def test_an_output_without_any_tap_sees_nothing():
     assert geometry.field == Field()
 
 
-@pytest.mark.parametrize("module", [nn.LSTM(2, 3), nn.AvgPool1d(2, ceil_mode=True)])
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.LSTM(2, 3),
+        nn.AvgPool1d(2, ceil_mode=True),
+        nn.Sequential(nn.Conv1d(2, 2, 3), nn.Linear(10, 2)),  # it mixes the steps
+        nn.Conv1d(2, 2, 3, padding=1, padding_mode="circular"),
+    ],
+)
 def test_what_is_not_known_is_refused(module):
-    with pytest.raises(InputError, match=r"not known|ceil_mode"):
+    with pytest.raises(InputError, match=r"not known|ceil_mode|padding_mode"):
         unrecur.field(module)

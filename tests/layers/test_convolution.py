@@ -5,12 +5,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from unrecur import InputError, Lagged, Serial
+from unrecur import InputError, Lagged, Parallel, Residual, Serial
 from unrecur.layers.convolution import CausalConvolution, Convolution, separable
+from unrecur.layers.positions import Positions
 from unrecur.layers.transposed import TransposedConvolution
 
 sizes = st.integers(1, 5)
@@ -57,6 +58,7 @@ def onnx_run(node, names, x, layer):
 
 
 @pytest.mark.parametrize("padding", ["same", "valid", "full", "causal"])
+@settings(max_examples=40)
 @given(kernel=sizes, dilation=sizes, stride=sizes, time=st.integers(1, 30), grouped=st.booleans())
 def test_a_convolution_is_onnxs(padding, kernel, dilation, stride, time, grouped):
     torch.manual_seed(0)
@@ -162,8 +164,23 @@ def test_a_lagged_convolution_answers_the_same_later(kernel, dilation, time):
 def test_a_model_that_looks_ahead_says_how_to_stream_it():
     with pytest.raises(InputError, match="Lagged"):
         Convolution(2, 3, 3).step(torch.randn(1, 2))
-    with pytest.raises(InputError, match="finite field"):
-        Lagged(TransposedConvolution(2, 3, 3, 2))
+    with pytest.raises(InputError, match="whole sequences"):
+        Convolution(2, 3, 3, stride=2, padding="causal").step(torch.randn(1, 2))
+    for model in (TransposedConvolution(2, 3, 3, 2), Convolution(2, 3, 3, padding="valid")):
+        with pytest.raises(InputError, match="as many outputs as inputs"):
+            Lagged(model)
+    with pytest.raises(InputError, match="counts its steps"):
+        Lagged(Serial(Positions(4, "sinusoidal", 20), Convolution(4, 3, 3)))
+
+
+def test_what_is_added_or_put_side_by_side_is_of_one_length():
+    valid = Convolution(2, 2, 3, padding="valid")
+    with pytest.raises(InputError, match="as many outputs as inputs"):
+        Residual(valid)
+    with pytest.raises(InputError, match="Pad them alike"):
+        Parallel(valid, Convolution(2, 2, 3))
+    both = Parallel(Convolution(2, 2, 3, stride=2), Convolution(2, 1, 5, stride=2))
+    assert both.output_lengths(torch.tensor([7, 4])).tolist() == [4, 2]
 
 
 @pytest.mark.parametrize(

@@ -83,3 +83,6 @@ def test_bad_input_is_refused(unchecked):
         answers(torch.zeros(1, 4, 2), torch.tensor([0]))
     with pytest.raises(InputError, match="threshold"):
         vote(torch.zeros(1, 4, 2), torch.zeros(1, 4).long(), threshold=1.5)
+    for shape in ((1, 4), (3, 4), (2, 3), (2, 5)):
+        with pytest.raises(InputError, match=r"the \[2, 4\] tokens that have scores"):
+            vote(torch.zeros(2, 4, 2), torch.zeros(shape).long())

@@ -66,8 +66,9 @@ def test_features_that_never_change_do_no_harm():
 
 @pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_is_refused():
-    with pytest.raises(InputError, match="ridge"):
-        build("autoregression", in_features=1, out_features=1, order=1, ridge=-1.0)
+    for ridge in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(InputError, match="ridge"):
+            build("autoregression", in_features=1, out_features=1, order=1, ridge=ridge)
     model = build("autoregression", in_features=1, out_features=1, order=1)
     with pytest.raises(InputError, match="at least one sequence"):
         model.fit([])
@@ -75,3 +76,5 @@ def test_what_cannot_be_is_refused():
         model.fit([(torch.full((3, 1), torch.nan), torch.ones(3, 1))])
     with pytest.raises(InputError, match="expected 1 features"):
         model.fit([(torch.ones(3, 2), torch.ones(3, 1))])
+    with pytest.raises(InputError, match="3 inputs and 2 targets"):
+        model.fit([(torch.ones(3, 1), torch.ones(2, 1))])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from unrecur import InputError, Spec, build, load_model, save_model
+from unrecur.cells import GRU
 from unrecur.models.bidirectional import bidirectional, bidirectional_parameters
 
 
@@ -49,10 +50,28 @@ def test_a_saved_model_is_loaded_exactly(name, tmp_path):
     assert torch.equal(y[1, :1], same[1, :1])
 
 
+@pytest.mark.parametrize("tokens", [False, True])
+def test_all_cells_start_as_told(tokens):
+    options = {"in_features": 6, "out_features": 2, "hidden": 4, "layers": 2, "tokens": tokens}
+    options |= {"initialization": "chrono", "initialization_options": {"longest": 100}}
+    torch.manual_seed(0)
+    model = bidirectional("gru", **options)
+    cells = [part for part in model.modules() if isinstance(part, GRU)]
+    assert len(cells) == 4
+    for cell in cells:
+        keeps = (cell.bias_ih_l0 + cell.bias_hh_l0).chunk(3)[1]
+        assert keeps.min() >= 0  # log of a time between 1 and 99, and not a draw around 0
+        assert keeps.max() > 1
+    built = sum(p.numel() for p in model.parameters())
+    assert bidirectional_parameters("gru", **options) == built
+
+
 def test_bad_options_are_refused():
     sizes = {"in_features": 3, "out_features": 2, "hidden": 4}
     with pytest.raises(InputError, match="Did you mean 'lstm'"):
         bidirectional("lsmt", **sizes)
+    with pytest.raises(InputError, match="Did you mean 'chrono'"):
+        bidirectional("lstm", **sizes, initialization="chorno")
     with pytest.raises(InputError, match="layers"):
         build("bidirectional_gru", **sizes, layers=0)
     with pytest.raises(InputError, match="dropout"):

@@ -16,7 +16,7 @@ SIZES = {"in_features": 7, "out_features": 5, "hidden": 4}
 
 def random_model(**options):
     torch.manual_seed(0)
-    model = convs2s(**(SIZES | {"layers": 2, "longest": 16} | options)).double().eval()
+    model = convs2s(**(SIZES | {"layers": 2, "context": 16} | options)).double().eval()
     for parameter in model.parameters():
         nn.init.normal_(parameter.data, std=0.6)
     return model
@@ -99,7 +99,7 @@ def test_every_layer_has_its_attention_map():
 
 
 def test_positions_beyond_the_table_are_refused():
-    model = random_model(longest=5)
+    model = random_model(context=5)
     with pytest.raises(InputError, match="ends after 5 steps"):
         model.encode(torch.ones(1, 6, dtype=torch.long))
     state = model.encode(torch.ones(1, 5, dtype=torch.long))
@@ -109,7 +109,7 @@ def test_positions_beyond_the_table_are_refused():
 
 
 def test_longer_padding_than_the_table_does_no_harm():
-    model = random_model(longest=5)
+    model = random_model(context=5)
     source, lengths = torch.randint(0, 7, (2, 9)), torch.tensor([5, 2])
     y, _ = model(source[:, :4] % 5, model.encode(source, lengths))
     expected, _ = model(source[:, :4] % 5, model.encode(source[:, :5], lengths))
@@ -131,7 +131,7 @@ def test_the_first_weights_keep_the_variance():
 
 def test_parameters_are_counted_as_built():
     for layers, kernel_size, normalize in itertools.product((1, 3), (1, 2, 5), (True, False)):
-        options = SIZES | {"layers": layers, "kernel_size": kernel_size, "longest": 9}
+        options = SIZES | {"layers": layers, "kernel_size": kernel_size, "context": 9}
         options |= {"normalize": normalize, "dropout": 0.1}
         built = sum(parameter.numel() for parameter in convs2s(**options).parameters())
         assert convs2s_parameters(**options) == built
@@ -140,7 +140,7 @@ def test_parameters_are_counted_as_built():
 @pytest.mark.parametrize("normalize", [True, False])
 def test_a_saved_model_is_loaded_exactly(normalize, tmp_path):
     torch.manual_seed(0)
-    spec = Spec("convs2s", SIZES | {"layers": 2, "longest": 8, "normalize": normalize})
+    spec = Spec("convs2s", SIZES | {"layers": 2, "context": 8, "normalize": normalize})
     model = spec.build().eval()
     save_model(tmp_path / "m.safetensors", spec, model)
     again, loaded = load_model(tmp_path / "m.safetensors")
@@ -167,5 +167,5 @@ def test_bad_options_are_refused():
         convs2s(**SIZES, layers=1, kernel_size=0)
     with pytest.raises(InputError, match="layers"):
         convs2s(**SIZES, layers=0)
-    with pytest.raises(InputError, match="longest"):
-        convs2s(**SIZES, layers=1, longest=0)
+    with pytest.raises(InputError, match="context"):
+        convs2s(**SIZES, layers=1, context=0)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from unrecur import InputError
+from unrecur import InputError, attention_maps
 from unrecur.models.answers import answers
 from unrecur.models.dgcnn import dgcnn, dgcnn_parameters
 
@@ -55,6 +55,14 @@ def test_the_network_is_the_published_one():
         passage = passages[row : row + 1, : read[row]]
         expected = plain(model, question, passage)
         torch.testing.assert_close(scores[row : row + 1, : read[row]], expected)
+
+
+def test_one_question_is_asked_of_all_passages():
+    model, passages = filled(), torch.randint(0, 9, (3, 20))
+    question = model.encode(torch.randint(0, 9, (1, 6)))
+    scores, state = model(passages, question)
+    assert torch.equal(state, question.repeat(3, 1))
+    torch.testing.assert_close(model(passages, state)[0], scores)
 
 
 def test_the_padding_of_a_question_says_nothing():
@@ -122,6 +130,17 @@ def test_it_learns_to_point_at_what_the_question_names():
     found = answers(scores)
     right = (found.start == start) & (found.end == start + 1)
     assert right.float().mean() > 0.95  # who does not read the question gets half of them
+
+
+def test_the_question_has_its_map():
+    model = dgcnn(in_features=9, hidden=4).eval()
+    question, passage = torch.randint(0, 9, (2, 5)), torch.randint(0, 9, (2, 7))
+    given = {"source": question, "source_lengths": torch.tensor([5, 3])}
+    ((name, weights),) = attention_maps(model, passage, **given).items()
+    assert name == "pooling"
+    assert weights.shape == (2, 1, 1, 5)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 1, 1))
+    assert not weights[1, ..., 3:].any()
 
 
 def test_bad_use_is_refused():

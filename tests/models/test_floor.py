@@ -5,7 +5,10 @@ import math
 import pytest
 import torch
 
+from unrecur.models import MODELS
+from unrecur.models.fitted import Fitted
 from unrecur.models.floor import Frequencies, Markov
+from unrecur.models.spec import Spec
 
 X = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
 PAIRS = [(X[:-1], X[1:])]
@@ -27,6 +30,13 @@ def test_transitions_are_counted_by_the_last_value():
     for t in range(len(X)):
         for j in range(2):
             assert float(torch.sigmoid(y[0, t, j])) == pytest.approx(after[float(X[t, j])][j])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_floors_and_no_others_are_fitted(name):
+    model = Spec(name, MODELS[name].example).build
+    with torch.device("meta"):
+        assert isinstance(model(), Fitted) == (MODELS[name].family == "floor")
 
 
 def test_the_floor_is_the_best_of_its_kind():

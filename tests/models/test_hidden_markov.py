@@ -8,7 +8,7 @@ import torch
 from hmmlearn import _hmmc, hmm
 
 import unrecur
-from unrecur import InputError, Spec, build, load_model, save_model
+from unrecur import CorruptFileError, InputError, Spec, build, load_model, save_model
 from unrecur.audits.memory import memory_curve
 from unrecur.cells.hidden_markov import HiddenMarkov
 from unrecur.certificates.certificate import Evidence
@@ -119,6 +119,59 @@ def test_a_fitted_model_is_saved_and_loaded(tmp_path):
     torch.testing.assert_close(again.double()(x[None])[0], model(x[None])[0], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("emission", "name", "value"),
+    [
+        ("categorical", "filter.cells.0.initial", 0.9),
+        ("categorical", "filter.cells.0.transition", -0.1),
+        ("categorical", "emission.probabilities", 2.0),
+        ("gaussian", "emission.variances", 0.0),
+        ("gaussian", "emission.variances", -1.0),
+    ],
+)
+def test_forged_distributions_are_refused(emission, name, value, tmp_path):
+    options = {"in_features": TOKENS, "hidden": STATES, "emission": emission}
+    spec = Spec("hidden_markov", options)
+    model = spec.build()
+    save_model(tmp_path / "m.safetensors", spec, model)
+    load_model(tmp_path / "m.safetensors")
+    model.get_parameter(name)[0] = value
+    save_model(tmp_path / "m.safetensors", spec, model)
+    with pytest.raises(CorruptFileError, match=r"must be (distributions|above 0)"):
+        load_model(tmp_path / "m.safetensors")
+
+
+def test_a_state_that_is_never_left_goes_anywhere():
+    """hmmlearn counts no transition from the state of the last observation."""
+    model = build("hidden_markov", in_features=1, hidden=2, emission="gaussian").double()
+    x = torch.tensor([0.0, 0.1, -0.1, 0.05, 1000.0]).double()[:, None]
+    model.fit([(x[:-1], x[1:])] * 3, iterations=20)
+    last = int(model.emission.means[:, 0].argmax())
+    assert model.cell.transition[last].tolist() == [0.5, 0.5]
+    assert model.cell.transition[1 - last].tolist() == pytest.approx(
+        [0.25, 0.75] if last == 0 else [0.75, 0.25]
+    )
+    assert model.cell.initial[1 - last] == pytest.approx(1.0)
+
+
+def test_what_hmmlearn_finds_is_checked(monkeypatch):
+    model = build("hidden_markov", in_features=TOKENS, hidden=2)
+    monkeypatch.setattr(
+        hmm.CategoricalHMM,
+        "fit",
+        lambda self, *_: setattr(self, "startprob_", np.full(2, np.nan)),
+    )
+    with pytest.raises(InputError, match="initial probabilities that hmmlearn found"):
+        model.fit([(torch.tensor([0, 1]), torch.tensor([1, 2]))])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32])
+def test_ids_of_other_integers_are_the_same_ids(dtype):
+    model = build("hidden_markov", in_features=TOKENS, hidden=STATES).eval()
+    x = torch.tensor([[0, 1, 1, 3], [2, 1, 0, 0]])
+    assert torch.equal(model(x.to(dtype))[0], model(x)[0])
+
+
 def test_its_memory_is_audited_and_below_what_is_proved():
     """A truncated filter, which starts from the initial distribution, against the full one."""
     model, _, _ = fitted("gaussian")
@@ -173,5 +226,7 @@ def test_what_cannot_be_is_refused():
     model = build("hidden_markov", in_features=TOKENS, hidden=2)
     with pytest.raises(InputError, match="at least one sequence"):
         model.fit([])
+    with pytest.raises(InputError, match="3 inputs and 1 targets"):
+        model.fit([(torch.tensor([0, 1, 2]), torch.tensor([1]))])
     with pytest.raises(InputError, match="0 to 3"):
         model.log_likelihood(torch.tensor([[0, 4]]))

@@ -132,6 +132,68 @@ def test_a_fitted_model_is_saved_and_loaded(tmp_path):
         load_model(tmp_path / "m.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("grams_2", torch.tensor([1, 5, 3])),  # not sorted
+        ("grams_2", torch.tensor([1, 3, 3])),
+        ("grams_2", torch.tensor([-1, 3, 5])),
+        ("grams_2", torch.tensor([1, 3, 9])),  # of 3^2 numbers
+        ("grams_2", torch.tensor([1, 3, 5], dtype=torch.int32)),
+        ("grams_2", torch.tensor([1.0, 3.0, 5.0])),
+        ("totals_2", torch.tensor([1, 2, 3, 4])),
+        ("totals_2", torch.tensor([0, 2, 2, 4])),
+        ("totals_2", torch.tensor([0.0, 2.0, 3.0, 4.0])),
+        ("discounts", torch.tensor([0.5, 0.0])),
+        ("discounts", torch.tensor([0.5, 1.5])),
+    ],
+)
+def test_forged_tables_are_refused(name, table, tmp_path):
+    spec = Spec("ngram", {"in_features": 2, "order": 2})
+    model = spec.build()
+    model.grams_2, model.totals_2 = torch.tensor([1, 3, 5]), torch.tensor([0, 2, 3, 4])
+    save_model(tmp_path / "m.safetensors", spec, model)
+    load_model(tmp_path / "m.safetensors")
+    forged = torch.nn.Parameter(table, requires_grad=False) if name == "discounts" else table
+    setattr(model, name, forged)
+    save_model(tmp_path / "m.safetensors", spec, model)
+    with pytest.raises(CorruptFileError, match=r"order 2|discounts must be"):
+        load_model(tmp_path / "m.safetensors")
+
+
+def test_a_small_table_is_what_it_is_by_hand():
+    """The bigrams 01 twice, 10, 12 and 20 once: D_2 = 3 / (3 + 2).
+
+    Token 0 follows two tokens, 1 and 2 one each: D_1 = 2 / (2 + 2), and p_1 = (4, 2, 2) / 8.
+    """
+    model = NGram(in_features=3, order=2).double()
+    model.fit(pairs([[0, 1, 0, 1, 2, 0]]))
+    scores, _ = model(torch.tensor([[0, 1, 2]]))
+    by_hand = [
+        # (c - 3/5) / c(u) + 3/5 types(u) / c(u) p_1
+        [Fraction(6, 40), Fraction(31, 40), Fraction(3, 40)],
+        [Fraction(10, 20), Fraction(3, 20), Fraction(7, 20)],
+        [Fraction(14, 20), Fraction(3, 20), Fraction(3, 20)],
+    ]
+    expected = torch.tensor([[[float(p) for p in row] for row in by_hand]]).double()
+    torch.testing.assert_close(scores.exp(), expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_ids_of_other_integers_are_the_same_ids(dtype):
+    sequence = torch.randint(0, 100, (300,), generator=torch.Generator().manual_seed(0))
+    # More tokens than 8 bits number, though these ids are below 100.
+    models = [NGram(in_features=300, order=3) for _ in range(2)]
+    for model, ids in zip(models, (sequence, sequence.to(dtype)), strict=True):
+        model.fit([(ids[:-1], ids[1:])])
+    asked = sequence[None, :50]
+    expected, state = models[0](asked)
+    found, same = models[1](asked.to(dtype))
+    assert torch.equal(found, expected)
+    assert torch.equal(same, state)
+    assert torch.equal(models[1].step(asked[:, 0].to(dtype))[0], expected[:, 0])
+
+
 def test_not_fitted_it_is_uniform():
     scores, _ = NGram(in_features=4, order=2)(torch.tensor([[1, 2]]))
     torch.testing.assert_close(scores.exp(), torch.full((1, 2, 4), 0.25))
@@ -140,6 +202,8 @@ def test_not_fitted_it_is_uniform():
 def test_what_cannot_be_is_refused():
     with pytest.raises(InputError, match="more than 64 bits"):
         build("ngram", in_features=60_000, order=5)
+    with pytest.raises(InputError, match="more than 64 bits"):
+        build("ngram", in_features=2, order=10**9)
     with pytest.raises(InputError, match="discount"):
         build("ngram", in_features=3, discount=0.0)
     model = build("ngram", in_features=3)
@@ -147,6 +211,8 @@ def test_what_cannot_be_is_refused():
         model.fit([])
     with pytest.raises(InputError, match="0 to 2"):
         model.fit(pairs([[0, 1, 3]]))
+    with pytest.raises(InputError, match="3 inputs and 1 targets"):
+        model.fit([(torch.tensor([0, 1, 2]), torch.tensor([1]))])
 
 
 @pytest.mark.parametrize("order", [2, 3, 4])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 import safetensors.torch
@@ -70,6 +71,42 @@ def test_a_foreign_or_forged_file_is_refused(metadata, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(safetensors.torch.save(SPECS["lstm"].build().state_dict(), metadata))
     with pytest.raises(CorruptFileError):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ngram", {"in_features": 2, "order": 10**9}),
+        ("wavenet", {"in_features": 1, "out_features": 2, "hidden": 1, "layers": 10**6}),
+        ("wavenet", {"in_features": 1, "out_features": 2, "hidden": 0, "stacks": 10**9}),
+        ("lstm", {"in_features": 3, "out_features": 2, "hidden": 10**9}),
+        ("lstm", {"in_features": 3, "out_features": -(10**13), "hidden": 4, "layers": 10**9}),
+        ("lstm", {"in_features": 3, "out_features": float("nan"), "hidden": 4, "layers": 10**9}),
+        ("lstm", {"in_features": 3, "out_features": 2, "hidden": 10**400}),
+        ("hidden_markov", {"in_features": 3, "hidden": float("inf")}),
+        ("transformer", {"in_features": 3, "out_features": 2, "hidden": 4, "heads": 0}),
+        ("convs2s", {"in_features": 3, "out_features": 0, "hidden": 4, "layers": 1}),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_a_spec_that_asks_for_more_than_the_file_holds_builds_nothing(name, options, tmp_path):
+    path = tmp_path / "m.safetensors"
+    metadata = {"unrecur": json.dumps({"model": name, "options": options})}
+    path.write_bytes(safetensors.torch.save({"weight": torch.ones(3)}, metadata))
+    begin = time.monotonic()
+    with pytest.raises(CorruptFileError, match="no whole model file"):
+        load_model(path)
+    assert time.monotonic() - begin < 5
+
+
+def test_what_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
+    def full(_):
+        raise MemoryError
+
+    path = written(tmp_path)
+    monkeypatch.setattr("unrecur.models.spec.Spec.build", full)
+    with pytest.raises(CorruptFileError, match="no whole model file"):
         load_model(path)
 
 

@@ -1,11 +1,10 @@
-"""The transformers against other people's, the published sizes, and what they can learn."""
+"""The transformers against other people's, the published sizes, fields and errors."""
 
 import math
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import contract
@@ -267,6 +266,33 @@ def test_all_attentions_of_a_pair_have_maps():
     assert list(encoder) == ["blocks.0.attention", "blocks.1.attention"]
 
 
+def test_the_maps_of_the_encoder_come_with_the_source():
+    model = randomized(unrecur.build("transformer_pair", **PAIR))
+    source, x, lengths = torch.randint(0, 7, (2, 5)), torch.randint(0, 7, (2, 4)), [5, 3]
+    given = {"source": source, "source_lengths": torch.tensor(lengths)}
+    maps = unrecur.attention_maps(model, x, **given)
+    decoder = unrecur.attention_maps(model, x, model.encode(source, torch.tensor(lengths)))
+    encoder = [f"encoder.blocks.{i}.attention" for i in range(2)]
+    assert list(maps) == [*encoder, *decoder]
+    for name, weights in decoder.items():
+        torch.testing.assert_close(maps[name], weights, rtol=0, atol=0)
+    for name in encoder:
+        assert maps[name].shape == (2, 2, 5, 5)
+        assert (maps[name].sum(-1) - 1).abs().max() < 1e-5
+        assert maps[name][1, ..., 3:].abs().sum() == 0
+    with pytest.raises(unrecur.InputError, match="state comes from the source"):
+        unrecur.attention_maps(model, x, model.encode(source), source=source)
+    with pytest.raises(unrecur.InputError, match="TransformerStack encodes no source"):
+        unrecur.attention_maps(model.encoder, torch.randn(2, 5, 8), source=source)
+
+
+def test_the_encoder_sees_everything_and_has_maps():
+    model = randomized(unrecur.build("transformer_encoder", **OPTIONS))
+    assert model.receptive_field == unrecur.Field(past=math.inf, future=math.inf)
+    maps = unrecur.attention_maps(model, torch.randn(2, 5, 3))
+    assert list(maps) == [f"models.1.blocks.{i}.attention" for i in range(2)]
+
+
 # Fields, ends and errors
 
 
@@ -354,30 +380,3 @@ def test_tokens_beyond_the_vocabulary_are_refused():
         model.step(torch.tensor([7]), model.encode(torch.tensor([[0, 6]])))
     with pytest.raises(unrecur.InputError, match="starts from a source"):
         model(torch.tensor([[0, 6]]))
-
-
-# What the field decides
-
-
-def loss_of_recall(delay, context):
-    """Train one layer on repeating the token seen so many steps ago; give the last loss."""
-    torch.manual_seed(0)
-    tokens = {"in_features": 4, "out_features": 4, "tokens": True}
-    sizes = {"hidden": 16, "layers": 1, "heads": 2, "inner": 16}
-    options = tokens | sizes | {"context": context, "positions": "relative"}
-    model = unrecur.build("transformer", **options)
-    optimizer = torch.optim.Adam(model.parameters(), 2e-2)
-    for _ in range(60):
-        x = torch.randint(0, 4, (16, 20))
-        scores = model(x)[0][:, delay:].flatten(0, 1)
-        loss = functional.cross_entropy(scores, x[:, :-delay].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return loss.item()
-
-
-def test_a_token_is_recalled_from_within_the_field_and_not_from_beyond():
-    """Six steps back: a context of seven reaches them, one of six sees nothing of the token."""
-    assert loss_of_recall(6, context=7) < 0.05
-    assert loss_of_recall(6, context=6) > 0.95 * math.log(4)  # chance, but for the luck of a batch

@@ -157,7 +157,7 @@ def test_it_learns_a_sine():
         ({"kernel_size": 1}, "kernel_size"),
         ({"layers": 0}, "layers"),
         ({"stacks": 0}, "stacks"),
-        ({"layers": 40}, "Take fewer levels"),
+        ({"layers": 40}, "Take fewer layers"),
     ],
 )
 def test_bad_options_are_refused(options, message, unchecked):

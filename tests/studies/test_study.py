@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from small import FEATURES, small_task
-from unrecur import CorruptFileError, InputError, StudyConfig, load_model, study
+from unrecur import CorruptFileError, InputError, StudyConfig, build, load_model, study
 from unrecur.data.task import Task, bernoulli_nll
 from unrecur.studies.listener import Listener
 from unrecur.studies.recipes import RECIPES, Recipe
 from unrecur.train.config import TrainConfig
+from unrecur.train.evaluate import evaluate
 
 CONFIG = StudyConfig(seeds=2, parameters=2700, epochs=2)
 TIMED = {"speed", "seconds", "wall_seconds", "created", "environment", "command"}
@@ -212,6 +213,46 @@ def test_recipes_of_ones_own(tmp_path):
     assert {row["model"] for row in results["rows"]} == {"mine", "wide"}
     assert results["truncation"]["model"] == "mine"
     assert results["rows"][0]["spec"]["options"]["in_features"] == FEATURES
+
+
+def test_a_recipe_that_looks_ahead_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr("unrecur.studies.study.run_trial", lambda *_: pytest.fail("a trial ran"))
+    training, config = TrainConfig(epochs=1, batch_size=4), StudyConfig(parameters=20_000)
+    recipes = {
+        "mine": Recipe("elman", "recurrent", {}, training),
+        "both": Recipe("bidirectional_lstm", "recurrent", {}, training),
+    }
+    with pytest.raises(InputError, match="bidirectional_lstm sees the inputs to come"):
+        study(small_task(), tmp_path, config, recipes)
+
+
+def test_an_autoregression_is_a_floor(tmp_path):
+    """It takes the number of outputs too, and a squared error is what it is fitted to."""
+    task = dataclasses.replace(
+        memory_task(count=6),
+        step_loss=lambda y, target: (y - target).square().sum(-1),
+    )
+    recipes = {
+        "gru": Recipe("gru", "recurrent", {}, TrainConfig(epochs=1, batch_size=4)),
+        "linear": Recipe("autoregression", "floor", {"order": 3}),
+    }
+    results = study(task, tmp_path, StudyConfig(seeds=1, parameters=760), recipes)
+    row = next(row for row in results["rows"] if row["model"] == "linear")
+    assert row["spec"]["options"] == {"in_features": 2, "out_features": 1, "order": 3}
+    fitted = build("autoregression", in_features=2, out_features=1, order=3)
+    fitted.fit(task.splits["train"])
+    assert row["metric"]["test"] == pytest.approx(evaluate(fitted, task, "test").metric)
+    _, kept = load_model(tmp_path / "models" / "linear-0.safetensors")
+    for name, weight in fitted.state_dict().items():
+        torch.testing.assert_close(kept.state_dict()[name], weight)
+
+
+def test_a_floor_that_is_not_fitted_is_refused_before_anything_is_trained(tmp_path):
+    recipes = dict(RECIPES, wide=Recipe("tcn", "floor", {"levels": 1, "hidden": 3}))
+    listener = Counting()
+    with pytest.raises(InputError, match="'tcn' is trained"):
+        study(small_task(), tmp_path, CONFIG, recipes, listener)
+    assert listener.begun == []
 
 
 @pytest.mark.parametrize("kinds", [("recurrent",), ("feed-forward",), ("floor",)])

@@ -238,6 +238,19 @@ def test_settings_out_of_range_are_refused(setting):
         TrainConfig(**setting)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("bidirectional_lstm", {}),
+        ("transformer_encoder", {"layers": 1, "heads": 1}),
+        ("hierarchical_attention", {"heads": 1}),
+    ],
+)
+def test_a_model_that_sees_its_targets_is_not_trained(name, options):
+    with pytest.raises(InputError, match=f"a {name} sees the inputs to come"):
+        train(Spec(name, {**IO, "hidden": 4, **options}), small_task(), CONFIG, 0)
+
+
 def test_scores_are_those_of_each_sequence_alone():
     task = small_task()
     model = LSTM.build().eval()

@@ -1,5 +1,7 @@
 """The filter of a hidden Markov model as a recurrence on the belief."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -42,6 +44,7 @@ class HiddenMarkov(AbstractCell):
         self.input_size = self.hidden_size = states
         self.initial = nn.Parameter(random_rows(1, states)[0], requires_grad=False)
         self.transition = nn.Parameter(random_rows(states, states), requires_grad=False)
+        self.register_load_state_dict_pre_hook(refuse_other_rows)  # type: ignore[no-untyped-call]
 
     @property
     def state_size(self) -> int:
@@ -114,3 +117,19 @@ def random_rows(rows: int, columns: int) -> Float[Tensor, "N E"]:
     """
     waits = torch.empty(rows, columns).exponential_()
     return waits / waits.sum(1, keepdim=True)
+
+
+def refuse_other_rows(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Refuse weights to be loaded that are no distributions; a hook of modules of nothing else.
+
+    Args:
+        module: The module.
+        state_dict: What is loaded.
+        prefix: What stands before the module's names.
+
+    Raises:
+        InputError: A row of a weight is no distribution.
+    """
+    for name in dict(module.named_parameters()):
+        if prefix + name in state_dict:
+            _check.distributions(state_dict[prefix + name], prefix + name)

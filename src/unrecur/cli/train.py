@@ -57,11 +57,6 @@ def train(
         "dropout": dropout,
     }
     spec = matched(model, options, parameters)
-    if not spec.build().receptive_field.causal:
-        raise _check.InputError(
-            f"a {model} sees the inputs to come, and the tasks here are to predict them. Take a "
-            "causal model."
-        )
     config = TrainConfig(epochs=epochs, rate=rate if stable else None)
     path = out or Path("runs") / f"{loaded.name}-{model}-{seed}.safetensors"
     console = Console()

@@ -88,6 +88,11 @@ class AbstractArithmetic(ABC):
         )
 
     @property
+    def keeps_length(self) -> bool:
+        """Whether there are as many outputs as inputs: no rate, and padding for the whole field."""
+        return self.length(LARGEST_FIELD) == LARGEST_FIELD
+
+    @property
     def stride(self) -> Fraction:
         """How many inputs further the next output stands."""
         return 1 / self.ratio
@@ -252,6 +257,8 @@ class InTurn(AbstractArithmetic):
 
     def sees(self, outputs: ArrayLike) -> Steps:
         """See `AbstractArithmetic.sees`."""
+        if all(part.ratio == 1 for part in self.parts):
+            _countable(self.field)  # known without listing
         seen = np.asarray(outputs)
         for part in reversed(self.parts):
             seen = part.sees(seen)

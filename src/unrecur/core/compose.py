@@ -11,7 +11,14 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from unrecur import _check
-from unrecur.core.arithmetic import AbstractArithmetic, InTurn, SideBySide, Span, arithmetic
+from unrecur.core.arithmetic import (
+    LARGEST_FIELD,
+    AbstractArithmetic,
+    InTurn,
+    SideBySide,
+    Span,
+    arithmetic,
+)
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, zero_padding
@@ -105,7 +112,7 @@ class Serial(AbstractSequenceModel):
         x: Shaped[Tensor, "B T ..."],
         state: State | None = None,
         lengths: Integer[Tensor, " B"] | None = None,
-    ) -> tuple[Float[Tensor, "B T E"], State]:
+    ) -> tuple[Float[Tensor, "B N E"], State]:
         """Map a whole block; see `AbstractSequenceModel.forward`."""
         states = (None,) * len(self.models) if state is None else state
         after = []
@@ -157,10 +164,11 @@ class Parallel(AbstractSequenceModel):
             )
         self.models = cast("Sequence[AbstractSequenceModel]", nn.ModuleList(models))
         self.output_ratio = models[0].output_ratio
-        if any(model.output_ratio != self.output_ratio for model in models):
+        outputs = [arithmetic(model).length(LARGEST_FIELD) for model in models]
+        if len(set(outputs)) != 1:
             raise _check.InputError(
-                "models beside each other must give as many outputs to an input, got "
-                f"{', '.join(str(model.output_ratio) for model in models)}."
+                f"models beside each other must give as many outputs, got {outputs} outputs for "
+                f"{LARGEST_FIELD} inputs. Pad them alike."
             )
         self.in_features = widths[0]
         self.takes_tokens = models[0].takes_tokens
@@ -171,6 +179,10 @@ class Parallel(AbstractSequenceModel):
         """The least field that holds those of all."""
         return arithmetic(self).field
 
+    def output_lengths(self, lengths: Integer[Tensor, " B"]) -> Integer[Tensor, " B"]:
+        """Count the outputs of each; see `AbstractSequenceModel.output_lengths`."""
+        return self.models[0].output_lengths(lengths)
+
     def init_state(self, batch: int) -> State:
         """Make the tuple of the models' states."""
         return tuple(model.init_state(batch) for model in self.models)
@@ -180,7 +192,7 @@ class Parallel(AbstractSequenceModel):
         x: Shaped[Tensor, "B T ..."],
         state: State | None = None,
         lengths: Integer[Tensor, " B"] | None = None,
-    ) -> tuple[Float[Tensor, "B T E"], State]:
+    ) -> tuple[Float[Tensor, "B N E"], State]:
         """Map a whole block; see `AbstractSequenceModel.forward`."""
         states = (None,) * len(self.models) if state is None else state
         results = [m(x, s, lengths) for m, s in zip(self.models, states, strict=True)]
@@ -212,10 +224,10 @@ class Residual(AbstractSequenceModel):
                 f"the branch gives {model.out_features} features and the shortcut {width}; give a "
                 f"shortcut that maps {model.in_features} features to {model.out_features}."
             )
-        if model.output_ratio != 1:
+        if not arithmetic(model).keeps_length:
             raise _check.InputError(
-                "a shortcut needs a branch with one output to an input, got "
-                f"{model.output_ratio} outputs to an input."
+                "a shortcut needs a branch with as many outputs as inputs. Take padding='same' or "
+                "'causal', and no stride."
             )
         self.model = model
         self.shortcut = shortcut

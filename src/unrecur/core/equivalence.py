@@ -37,7 +37,7 @@ class Equivalence:
 
 def fold_steps(
     model: AbstractSequenceModel, x: Shaped[Tensor, "B T ..."], state: State | None = None
-) -> tuple[Float[Tensor, "B T E"], State]:
+) -> tuple[Float[Tensor, "B N E"], State]:
     """Run the step form over a block: the slow, obvious version of `forward`.
 
     Args:
@@ -52,7 +52,9 @@ def fold_steps(
     for x_t in x.unbind(1):
         y_t, state = model.step(x_t, state)
         outputs.append(y_t)
-    return torch.stack(outputs, 1), state
+    # A step of a model that upsamples gives several outputs.
+    several = outputs[0].dim() == 3
+    return torch.cat(outputs, 1) if several else torch.stack(outputs, 1), state
 
 
 @torch.no_grad()

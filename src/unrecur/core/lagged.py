@@ -7,9 +7,10 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor
 
 from unrecur import _check
+from unrecur.core.arithmetic import LARGEST_FIELD, arithmetic
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.core.state import State, last_steps, zero_padding
+from unrecur.core.state import State, last_steps, leaves, zero_padding
 
 
 class Lagged(AbstractSequenceModel):
@@ -20,13 +21,15 @@ class Lagged(AbstractSequenceModel):
     how many of them have come; a step runs the model on one field.
 
     Args:
-        model: A model with a finite field, of one output to an input.
+        model: A model with a finite field and as many outputs as inputs, that does not count its
+            steps: run on one field it must give what it gives in the whole sequence.
 
     Attributes:
         latency: How many steps late.
 
     Raises:
-        InputError: The model's field is infinite, or it has not one output to an input.
+        InputError: The model's field is infinite, it has not as many outputs as inputs, or it
+            counts its steps.
 
     Example:
         >>> import torch, unrecur
@@ -41,10 +44,16 @@ class Lagged(AbstractSequenceModel):
     def __init__(self, model: AbstractSequenceModel) -> None:
         super().__init__()
         field = model.receptive_field
-        if math.isinf(field.length) or model.output_ratio != 1:
+        if math.isinf(field.length) or not arithmetic(model).keeps_length:
             raise _check.InputError(
-                "only a model with a finite field and one output to an input can answer late, got "
-                f"{field} and {model.output_ratio} outputs to an input."
+                "only a model with a finite field and as many outputs as inputs can answer late, "
+                f"got {field} and {arithmetic(model).length(LARGEST_FIELD)} outputs of "
+                f"{LARGEST_FIELD} inputs."
+            )
+        if not all(leaf.is_floating_point() for leaf in leaves(model.init_state(1))):
+            raise _check.InputError(
+                "a model that counts its steps gives something else when it is run on its last "
+                "inputs alone, so it cannot answer late. Take one without positions."
             )
         self.model = model
         self.latency = int(field.future)
@@ -59,7 +68,7 @@ class Lagged(AbstractSequenceModel):
 
     def init_state(self, batch: int) -> State:
         """Make an empty window."""
-        weight = next(self.model.parameters())
+        weight = next(self.model.parameters(), torch.empty(0))
         shape = (batch, self.window - 1) + (() if self.takes_tokens else (self.in_features,))
         dtype = torch.long if self.takes_tokens else weight.dtype
         count = torch.zeros(batch, dtype=torch.long, device=weight.device)

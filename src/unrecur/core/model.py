@@ -12,6 +12,7 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from unrecur._check import InputError
+from unrecur.core.arithmetic import arithmetic
 from unrecur.core.field import Field
 from unrecur.core.state import State
 
@@ -64,7 +65,7 @@ class AbstractSequenceModel(nn.Module, ABC):
         x: Shaped[Tensor, "B T ..."],
         state: State | None = None,
         lengths: Integer[Tensor, " B"] | None = None,
-    ) -> tuple[Float[Tensor, "B T E"], State]:
+    ) -> tuple[Float[Tensor, "B N E"], State]:
         """Map a whole block.
 
         Args:
@@ -93,7 +94,7 @@ class AbstractSequenceModel(nn.Module, ABC):
 
 
 class AbstractBlockModel(AbstractSequenceModel):
-    """A model that sees inputs still to come: it has the block form alone, and no state.
+    """A model for whole sequences, as one that sees inputs still to come: the block form alone.
 
     Where it sees a finite number of inputs ahead, `Lagged` makes a causal model of it that answers
     that many steps late.
@@ -116,14 +117,11 @@ class AbstractBlockModel(AbstractSequenceModel):
             InputError: Always; the message says what to do instead.
         """
         ahead = self.receptive_field.future
-        cure = (
-            "Give it whole sequences."
-            if math.isinf(ahead)
-            else "Stream it with unrecur.Lagged(model)."
-        )
+        streams = arithmetic(self).keeps_length and not math.isinf(ahead)
         raise InputError(
-            f"{type(self).__name__} sees {ahead:g} inputs ahead and cannot answer step by step. "
-            f"{cure}"
+            f"{type(self).__name__} is made for whole sequences (it sees {ahead:g} inputs ahead) "
+            "and cannot answer step by step. "
+            + ("Stream it with unrecur.Lagged(model)." if streams else "Give it whole sequences.")
         )
 
 

@@ -97,9 +97,13 @@ def zero_padding(
 
     Returns:
         The block with a clean padding.
+
+    Raises:
+        InputError: A length is below 1 or beyond the block, or there is not one for each row.
     """
     if lengths is None:
         return x
+    _check.lengths(lengths, *x.shape[:2])
     valid = valid_steps(lengths.to(x.device), x.shape[1])
     return torch.where(valid.view(*valid.shape, *(1,) * (x.dim() - 2)), x, 0)
 

@@ -17,7 +17,7 @@ from unrecur.layers.attention_maps import recording
 from unrecur.layers.multi_head import AbstractMultiHead
 from unrecur.layers.positions import rotary
 
-Positions = Literal["none", "rotary", "relative"]
+AttentionPositions = Literal["none", "rotary", "relative"]
 
 
 class CausalAttention(AbstractMultiHead):
@@ -54,12 +54,12 @@ class CausalAttention(AbstractMultiHead):
         features: int,
         heads: int,
         window: int,
-        positions: Positions = "none",
+        positions: AttentionPositions = "none",
         dropout: float = 0.0,
     ) -> None:
         super().__init__(features, heads, dropout)
         _check.positive_integer(window, "window")
-        _check.known_name(positions, get_args(Positions), "kind of positions in attention")
+        _check.known_name(positions, get_args(AttentionPositions), "kind of positions in attention")
         if positions == "rotary" and features // heads % 2:
             raise _check.InputError(
                 f"rotary positions turn pairs of features, got {features // heads} of them in each "

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
-from unrecur.core.model import AbstractSequenceModel
+from unrecur._check import InputError
+from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.core.state import State
 
 _Written = list[tuple[nn.Module, str, Tensor]]
@@ -45,7 +46,9 @@ def attention_maps(
     x: Shaped[Tensor, "B T ..."],
     state: State | None = None,
     lengths: Integer[Tensor, " B"] | None = None,
-) -> dict[str, Float[Tensor, "B _ _ _"]]:
+    source: Shaped[Tensor, "N ..."] | None = None,
+    source_lengths: Integer[Tensor, " N"] | None = None,
+) -> dict[str, Float[Tensor, "_ _ _ _"]]:
     """Run a model over a block and give the weights of every attention in it.
 
     The keys of a causal self-attention are the steps kept in the state (when one is given), in
@@ -56,10 +59,16 @@ def attention_maps(
         x: A block of inputs, as the model takes it.
         state: The state before it; None for the state before the first input.
         lengths: How many steps of each row are valid; None when all are.
+        source: What a conditional model is to encode first, in place of a state; the attentions of
+            its encoder are listed too.
+        source_lengths: How many steps of each row of the source are valid; None when all are.
 
     Returns:
         For each attention, by the name of its module in the model, the weights
         [batch, heads, time, keys]; each row sums to one.
+
+    Raises:
+        InputError: There is a source and a state too, or a model that encodes none.
 
     Example:
         >>> import torch, unrecur
@@ -70,6 +79,8 @@ def attention_maps(
         {'': torch.Size([3, 2, 10, 10])}
     """
     with _asked() as written:
+        if source is not None:
+            state = _encoder(model, state).encode(source, source_lengths)
         model(x, state, lengths)
     names = {module: name for name, module in model.named_modules()}
     pieces: dict[str, list[Tensor]] = {}
@@ -77,6 +88,15 @@ def attention_maps(
         name = ".".join(filter(None, (names[module], part)))
         pieces.setdefault(name, []).append(weights)
     return {name: torch.cat(weights, 2) for name, weights in pieces.items()}
+
+
+def _encoder(model: AbstractSequenceModel, state: State | None) -> AbstractConditionalModel:
+    """Give a model that makes its state of a source."""
+    if not isinstance(model, AbstractConditionalModel):
+        raise InputError(f"{type(model).__name__} encodes no source. Leave the source out.")
+    if state is not None:
+        raise InputError("the state comes from the source. Give the one or the other.")
+    return model
 
 
 @contextmanager

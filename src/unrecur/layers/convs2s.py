@@ -96,7 +96,8 @@ class ConvS2S(AbstractConditionalModel):
         self.source, self.encoder, self.target = source, encoder, target
         self.blocks = cast("Sequence[AttentiveBlock]", nn.ModuleList(blocks))
         self.scores = scores
-        self.in_features, self.out_features = source.in_features, scores.out_features
+        # Of the target, which is what the steps read.
+        self.in_features, self.out_features = target.in_features, scores.out_features
 
     @property
     def receptive_field(self) -> Field:

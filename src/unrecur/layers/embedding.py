@@ -75,5 +75,10 @@ def readout(in_features: int, out_features: int) -> Pointwise:
 
     Returns:
         The model, without state.
+
+    Raises:
+        InputError: A size is below 1.
     """
+    _check.positive_integer(in_features, "in_features")
+    _check.positive_integer(out_features, "out_features")
     return Pointwise(nn.Linear(in_features, out_features), in_features, out_features)

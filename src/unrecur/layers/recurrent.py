@@ -78,8 +78,6 @@ class Recurrent(AbstractSequenceModel):
     ) -> tuple[Float[Tensor, "B T E"], State]:
         """Map a whole block; see `AbstractSequenceModel.forward`."""
         _check.block(x, self.in_features)
-        if lengths is not None:
-            _check.lengths(lengths, *x.shape[:2])
         states = self.init_state(x.shape[0]) if state is None else state
         after = []
         for layer, (cell, before) in enumerate(zip(self.cells, states, strict=True)):

@@ -54,7 +54,8 @@ class Seq2Seq(AbstractConditionalModel):
         self.encoder, self.embedding, self.lower = encoder, embedding, lower
         self.alignment, self.combine, self.upper = alignment, combine, upper
         self.bridge, self.input_feeding = bridge, input_feeding
-        self.in_features, self.out_features = encoder.in_features, upper.out_features
+        # Of the target, which is what the steps read.
+        self.in_features, self.out_features = embedding.in_features, upper.out_features
 
     @property
     def receptive_field(self) -> Field:

@@ -13,10 +13,10 @@ from unrecur.core.arithmetic import (
 )
 from unrecur.core.field import Field
 
-# Modules that act on each step by itself, whatever the number of features.
+# Modules that act on each step of [batch, features, time] by itself, a trained batch normalisation
+# included. `nn.Linear` is none of them: it would mix the steps.
 _POINTWISE = (
     nn.Identity,
-    nn.Linear,
     nn.Dropout,
     nn.Dropout1d,
     nn.AlphaDropout,
@@ -78,6 +78,11 @@ def _(module: nn.Sequential) -> AbstractArithmetic:
 
 @arithmetic.register
 def _(module: nn.Conv1d) -> AbstractArithmetic:
+    if module.padding_mode != "zeros":
+        raise InputError(
+            f"the field of a convolution with padding_mode='{module.padding_mode}' differs at the "
+            "ends of a sequence. Take zeros."
+        )
     kernel, dilation = module.kernel_size[0], module.dilation[0]
     reach = (kernel - 1) * dilation
     if module.padding == "same":

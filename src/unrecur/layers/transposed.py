@@ -73,8 +73,6 @@ class TransposedConvolution(AbstractSequenceModel):
     ) -> tuple[Float[Tensor, "B N E"], State]:
         """Map a whole block to s times as many steps; see `AbstractSequenceModel.forward`."""
         _check.block(x, self.in_features)
-        if lengths is not None:
-            _check.lengths(lengths, *x.shape[:2])
         pending = self.init_state(x.shape[0]) if state is None else state
         given = functional.conv_transpose1d(
             zero_padding(x, lengths).transpose(1, 2), self.weight, stride=self.stride

@@ -81,8 +81,8 @@ def vote(
         The weight of each answer (its token ids), the best first; empty when there is none.
 
     Raises:
-        InputError: There are not two scores to a token, max_length is below 1, or the threshold is
-            no probability below 1.
+        InputError: There are not two scores to each token of the passages, max_length is below 1,
+            or the threshold is no probability below 1.
 
     Example:
         >>> scores = torch.full((2, 3, 2), -9.0)
@@ -93,6 +93,11 @@ def vote(
     _check.fraction(threshold, "threshold")
     likely = torch.where(torch.sigmoid(scores) > threshold, scores, -torch.inf)
     products = _log_products(likely, lengths, max_length).exp()
+    if passages.shape != scores.shape[:2]:
+        raise _check.InputError(
+            f"expected passages of the {list(scores.shape[:2])} tokens that have scores, got "
+            f"{list(passages.shape)}."
+        )
     found: dict[tuple[int, ...], dict[int, float]] = {}
     for passage, start, more in products.nonzero().tolist():
         answer = tuple(passages[passage, start : start + more + 1].tolist())

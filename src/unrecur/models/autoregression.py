@@ -1,5 +1,6 @@
 """Linear autoregression: what a linear map of the last inputs reaches."""
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -23,7 +24,7 @@ class Autoregression(AbstractSequenceModel):
         ridge: The weight of |W|^2 beside the mean squared error, at least 0.
 
     Raises:
-        InputError: A size is below 1, or the ridge negative.
+        InputError: A size is below 1, or the ridge negative or not finite.
 
     Example:
         >>> x = torch.tensor([1.0, 0.5, 0.25, 0.125])[:, None]
@@ -37,8 +38,8 @@ class Autoregression(AbstractSequenceModel):
         self, *, in_features: int, out_features: int, order: int, ridge: float = 1e-6
     ) -> None:
         super().__init__()
-        if not ridge >= 0:
-            raise _check.InputError(f"ridge must be at least 0, got {ridge}.")
+        if not 0 <= ridge < math.inf:
+            raise _check.InputError(f"ridge must be finite and at least 0, got {ridge}.")
         self.in_features, self.out_features, self.ridge = in_features, out_features, ridge
         self.convolution = CausalConvolution(in_features, out_features, order)
         self.requires_grad_(False)
@@ -85,6 +86,7 @@ class Autoregression(AbstractSequenceModel):
         for x, y in sequences:
             _check.frame(x, self.in_features)
             _check.frame(y, self.out_features)
+            _check.same_length(x, y)
             _check.finite(x, "the inputs")
             _check.finite(y, "the targets")
             padded = torch.cat([x.new_zeros(order - 1, self.in_features), x]).double().cpu()

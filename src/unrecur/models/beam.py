@@ -11,7 +11,7 @@ from torch.nn import functional
 from unrecur import _check
 from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.core.state import State, map_state
-from unrecur.models.decoding import Decoded, begin
+from unrecur.models.decoding import Decoded, begin, exact
 
 
 @torch.no_grad()
@@ -93,6 +93,7 @@ def beam_search(
         live = replace(live, log_p=live.log_p.masked_fill(done, -torch.inf))
         state = _rows(state, (each * beam + live.parent).flatten())
         y, state = model.step(live.tokens[..., -1].flatten(), state)
+        y = exact(y)
 
 
 def _rows(state: State, rows: Tensor) -> State:

@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from torch import nn
-
 from unrecur import _check
 from unrecur.cells import CELLS
-from unrecur.core.compose import Pointwise, Serial
+from unrecur.core.compose import Serial
 from unrecur.layers.bidirectional import Bidirectional
-from unrecur.layers.embedding import Embedding, readout
-from unrecur.models.recurrent import recurrent_parameters
+from unrecur.layers.embedding import Embedding
+from unrecur.models.recurrent import finished, recurrent_parameters
 
 
 def bidirectional(
@@ -21,6 +19,8 @@ def bidirectional(
     layers: int = 1,
     dropout: float = 0.0,
     tokens: bool = False,
+    initialization: str = "default",
+    initialization_options: dict[str, Any] | None = None,
     **cell_options: Any,
 ) -> Serial:
     """Build a stack of bidirectional layers with dropout and a linear readout of the last one.
@@ -33,6 +33,8 @@ def bidirectional(
         layers: The number of layers.
         dropout: The probability with which an output of a layer is dropped in training.
         tokens: Whether the inputs are token ids below in_features, looked up in a table.
+        initialization: How the cells start, a name of `layers.initialize.INITIALIZATIONS`.
+        initialization_options: What it takes besides, such as {"longest": 100} for "chrono".
         **cell_options: What else the cell takes, such as an Elman cell's `activation` or the
             `projection` of a projected LSTM.
 
@@ -40,7 +42,8 @@ def bidirectional(
         The model; it has the block form alone.
 
     Raises:
-        InputError: The cell is unknown, or a size or probability is out of range.
+        InputError: The cell or the initialisation is unknown or does not fit, or a size or
+            probability is out of range.
 
     Example:
         >>> bidirectional("gru", in_features=3, out_features=2, hidden=4).receptive_field
@@ -53,12 +56,8 @@ def bidirectional(
     for _ in range(layers):
         cells.append((make(below, hidden, **cell_options), make(below, hidden, **cell_options)))
         below = 2 * cells[-1][0].hidden_size
-    return Serial(
-        *front,
-        Bidirectional(cells, dropout),
-        Pointwise(nn.Dropout(dropout), below),
-        readout(below, out_features),
-    )
+    layer = Bidirectional(cells, dropout)
+    return finished([*front, layer], out_features, dropout, initialization, initialization_options)
 
 
 def bidirectional_parameters(
@@ -70,6 +69,8 @@ def bidirectional_parameters(
     layers: int = 1,
     dropout: float = 0.0,
     tokens: bool = False,
+    initialization: str = "default",
+    initialization_options: dict[str, Any] | None = None,
     **cell_options: Any,
 ) -> int:
     """Count the parameters of `bidirectional`: two cells a layer, and (2 P + 1) E of the readout.
@@ -82,6 +83,8 @@ def bidirectional_parameters(
         layers: The number of layers.
         dropout: Of no account.
         tokens: Whether there is an embedding, of in_features H.
+        initialization: Of no account.
+        initialization_options: Of no account.
         **cell_options: What else the cell takes; with a `projection` it shows P numbers, and else
             P = H.
 

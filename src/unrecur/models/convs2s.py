@@ -22,7 +22,7 @@ def convs2s(
     hidden: int,
     layers: int,
     kernel_size: int = 3,
-    longest: int = 1024,
+    context: int = 1024,
     normalize: bool = True,
     dropout: float = 0.0,
 ) -> ConvS2S:
@@ -39,7 +39,7 @@ def convs2s(
         hidden: The length of the embeddings, and the number of channels.
         layers: The number of convolutions of the encoder, and of the decoder.
         kernel_size: The number of taps of each.
-        longest: The length of the longest source and of the longest target.
+        context: The number of positions: no source or target may be longer.
         normalize: Whether all weights but the tables are normalised, w = g v / |v| for each
             output.
         dropout: The probability with which an embedding, or an input of a convolution or of the
@@ -61,7 +61,7 @@ def convs2s(
         torch.Size([2, 4, 12])
     """
     _check.positive_integer(layers, "layers")
-    _check.positive_integer(longest, "longest")
+    _check.positive_integer(context, "context")
     _check.fraction(dropout, "dropout")
 
     def decoder_block() -> AttentiveBlock:
@@ -76,9 +76,9 @@ def convs2s(
         nn.Dropout(dropout), _linear(hidden, out_features, 1 - dropout, normalize)
     )
     return ConvS2S(
-        source=_embedding(in_features, hidden, longest, dropout),
+        source=_embedding(in_features, hidden, context, dropout),
         encoder=Serial(*encoder),
-        target=_embedding(out_features, hidden, longest, dropout),
+        target=_embedding(out_features, hidden, context, dropout),
         blocks=[decoder_block() for _ in range(layers)],
         scores=Pointwise(scores, hidden, out_features),
     )
@@ -91,7 +91,7 @@ def convs2s_parameters(
     hidden: int,
     layers: int,
     kernel_size: int = 3,
-    longest: int = 1024,
+    context: int = 1024,
     normalize: bool = True,
     **_: Any,
 ) -> int:
@@ -106,7 +106,7 @@ def convs2s_parameters(
         hidden: The number of channels H.
         layers: The number of layers on each side.
         kernel_size: The number of taps K.
-        longest: The number of positions P.
+        context: The number of positions P.
         normalize: Whether the weights are normalised.
 
     Returns:
@@ -115,15 +115,15 @@ def convs2s_parameters(
     convolution = 2 * hidden * (kernel_size * hidden + 1 + normalize)
     query = hidden * (hidden + 1 + normalize)
     return (
-        (in_features + out_features + 2 * longest) * hidden
+        (in_features + out_features + 2 * context) * hidden
         + layers * (2 * convolution + query)
         + out_features * (hidden + 1 + normalize)
     )
 
 
-def _embedding(vocabulary: int, hidden: int, longest: int, dropout: float) -> Serial:
+def _embedding(vocabulary: int, hidden: int, context: int, dropout: float) -> Serial:
     """Look tokens up, and add their positions."""
-    words, positions = Embedding(vocabulary, hidden), Positions(hidden, "learned", longest)
+    words, positions = Embedding(vocabulary, hidden), Positions(hidden, "learned", context)
     for table in (*words.parameters(), *positions.parameters()):
         nn.init.normal_(table, std=0.1)
     return Serial(words, positions, Pointwise(nn.Dropout(dropout), hidden))

@@ -154,8 +154,21 @@ def begin(
         start = torch.full((rows, 1), start, device=next(model.parameters()).device)
     y, state = model(start, state, lengths)
     if lengths is None:
-        return y[:, -1], state
-    return y[torch.arange(len(y), device=y.device), lengths.to(y.device) - 1], state
+        return exact(y[:, -1]), state
+    last = y[torch.arange(len(y), device=y.device), lengths.to(y.device) - 1]
+    return exact(last), state
+
+
+def exact(y: Float[Tensor, "B V"]) -> Float[Tensor, "B V"]:
+    """Take scores in half precision to single: sums over a sequence need the digits.
+
+    Args:
+        y: Scores.
+
+    Returns:
+        The scores, in float32 at least.
+    """
+    return y.to(torch.promote_types(y.dtype, torch.float32))
 
 
 @torch.no_grad()
@@ -185,14 +198,15 @@ def _decode(
         if ended.all() or len(tokens) == max_length:
             return Decoded(torch.stack(tokens, 1), counts, scores)
         y, state = model.step(token, state)
+        y = exact(y)
 
 
 def _likeliest(scores: Tensor, top_k: int | None) -> Tensor:
-    """Leave out all but the k largest scores, and those equal to the k-th."""
+    """Leave out all but the k largest scores."""
     if top_k is None or top_k >= scores.shape[-1]:
         return scores
-    least = scores.topk(top_k).values[:, -1:]
-    return scores.masked_fill(scores < least, -torch.inf)
+    values, places = scores.topk(top_k)
+    return torch.full_like(scores, -torch.inf).scatter(1, places, values)
 
 
 def _nucleus(scores: Tensor, top_p: float) -> Tensor:

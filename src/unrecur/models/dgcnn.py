@@ -139,7 +139,7 @@ class DGCNN(AbstractConditionalModel, AbstractBlockModel):
             lengths: How many tokens of each row are valid; None when all are.
 
         Returns:
-            The scores, and the question.
+            The scores, and the question of each row.
 
         Raises:
             InputError: There is no question, or there are too many or too few.
@@ -153,6 +153,7 @@ class DGCNN(AbstractConditionalModel, AbstractBlockModel):
             raise _check.InputError(
                 f"expected one question, or one for each of {len(x)} passages, got {len(state)}."
             )
+        state = state.expand(len(x), -1)
         embedded, _ = self.embedding(x, None, lengths)
         read, _ = self.passage(self.join(_beside(embedded, state)), None, lengths)
         return self.scores(_beside(read, state)), state

@@ -10,7 +10,7 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from unrecur import _check
-from unrecur.cells.hidden_markov import HiddenMarkov, random_rows
+from unrecur.cells.hidden_markov import HiddenMarkov, random_rows, refuse_other_rows
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, zero_padding
@@ -31,6 +31,7 @@ class Categorical(nn.Module):
         super().__init__()
         self.features = vocabulary
         self.probabilities = nn.Parameter(random_rows(states, vocabulary), requires_grad=False)
+        self.register_load_state_dict_pre_hook(refuse_other_rows)  # type: ignore[no-untyped-call]
 
     def log_likelihood(self, x: Integer[Tensor, "*B"]) -> Float[Tensor, "*B S"]:
         """Give the log-likelihood of each observation under each state.
@@ -41,7 +42,7 @@ class Categorical(nn.Module):
         Returns:
             log E_ix; what is impossible is the least positive number instead of zero.
         """
-        return _log(self.probabilities).T[x]
+        return _log(self.probabilities).T[x.long()]
 
     def predict(self, belief: Float[Tensor, "*B S"]) -> Float[Tensor, "*B E"]:
         """Give the log-probabilities of the next token.
@@ -76,7 +77,7 @@ class Categorical(nn.Module):
         Args:
             fitted: The model.
         """
-        self.probabilities.copy_(torch.as_tensor(fitted.emissionprob_))
+        self.probabilities.copy_(_rows(fitted.emissionprob_, "emissions"))
 
 
 class Gaussian(nn.Module):
@@ -92,6 +93,7 @@ class Gaussian(nn.Module):
         self.features = features
         self.means = nn.Parameter(torch.randn(states, features), requires_grad=False)
         self.variances = nn.Parameter(torch.ones(states, features), requires_grad=False)
+        self.register_load_state_dict_pre_hook(_refuse_variances)  # type: ignore[no-untyped-call]
 
     def log_likelihood(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B S"]:
         """Give the log-density of each observation under each state.
@@ -218,6 +220,9 @@ class HiddenMarkovModel(AbstractSequenceModel):
     ) -> None:
         """Fit all distributions by hmmlearn's expectation maximisation.
 
+        A state that is never left, or never visited, has no transitions (or no emissions) to
+        count, and hmmlearn leaves it zeros; here it has uniform ones.
+
         Args:
             sequences: Pairs of inputs and targets, [time] of token ids or [time, features] each;
                 the target of a step is the observation after its input.
@@ -225,10 +230,12 @@ class HiddenMarkovModel(AbstractSequenceModel):
             seed: Of its random start.
 
         Raises:
-            InputError: hmmlearn is not installed, there is no sequence, or one does not fit.
+            InputError: hmmlearn is not installed or finds no distributions, or there is no
+                sequence, or one does not fit.
         """
         parts = []
         for x, target in sequences:
+            _check.same_length(x, target)
             whole = torch.cat([x, target[-1:]])
             parts.append(self._checked(whole[None], 2)[0].cpu())
         if not parts:
@@ -236,8 +243,8 @@ class HiddenMarkovModel(AbstractSequenceModel):
         flat = torch.cat(parts).numpy()
         found = self.emission.estimator(_hmmlearn(), self.cell.hidden_size, iterations, seed)
         found.fit(flat[:, None] if self.takes_tokens else flat, [len(part) for part in parts])
-        self.cell.initial.copy_(torch.as_tensor(found.startprob_))
-        self.cell.transition.copy_(torch.as_tensor(found.transmat_))
+        self.cell.initial.copy_(_rows(found.startprob_, "initial probabilities"))
+        self.cell.transition.copy_(_rows(found.transmat_, "transitions"))
         self.emission.take(found)
 
     def _checked(self, x: Tensor, dimensions: int) -> Tensor:
@@ -254,6 +261,21 @@ class HiddenMarkovModel(AbstractSequenceModel):
 def _log(p: Tensor) -> Tensor:
     """Give log p, and that of the least positive number for zero."""
     return p.clamp(min=torch.finfo(p.dtype).tiny).log()
+
+
+def _rows(found: Any, name: str) -> Tensor:
+    """Give the distributions that hmmlearn found, uniform ones where it had nothing to count."""
+    rows = torch.as_tensor(found)
+    rows = torch.where((rows == 0).all(-1, keepdim=True), 1 / rows.shape[-1], rows)
+    _check.distributions(rows, f"the {name} that hmmlearn found")
+    return rows
+
+
+def _refuse_variances(_: Gaussian, state_dict: dict[str, Any], prefix: str, *__: Any) -> None:
+    """Refuse variances to be loaded that are not above zero."""
+    variances = state_dict.get(prefix + "variances")
+    if variances is not None and not (variances > 0).all():
+        raise _check.InputError(f"variances must be above 0, got {variances.min()}.")
 
 
 def _hmmlearn() -> Any:

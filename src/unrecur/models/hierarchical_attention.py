@@ -3,12 +3,12 @@
 from typing import Any
 
 from unrecur import _check
+from unrecur.core.compose import Serial
 from unrecur.layers.embedding import readout
 from unrecur.layers.hierarchical_attention import HierarchicalAttention
 from unrecur.layers.transformer_block import TransformerBlock, feed_forward
 from unrecur.layers.transformer_stack import TransformerStack
 from unrecur.models.transformer import transformer_parameters, vectors
-from unrecur.models.transformer_encoder import TransformerEncoder
 
 
 def hierarchical_attention(
@@ -23,7 +23,7 @@ def hierarchical_attention(
     activation: str = "gelu",
     dropout: float = 0.0,
     tokens: bool = False,
-) -> TransformerEncoder:
+) -> Serial:
     """Build an encoder whose blocks attend through a tree of summaries of `group` vectors each.
 
     `HierarchicalAttention` says what is computed. The path between any two of N steps is of the
@@ -69,7 +69,7 @@ def hierarchical_attention(
     ]
     stack = TransformerStack(blocks, None, dropout)
     front = vectors(in_features, hidden, tokens)
-    return TransformerEncoder(front, stack, readout(hidden, out_features))
+    return Serial(front, stack, readout(hidden, out_features))
 
 
 def hierarchical_attention_parameters(

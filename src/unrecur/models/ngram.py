@@ -26,7 +26,9 @@ class NGram(AbstractSequenceModel):
     first token, and p_0 = 1 / vocabulary; p_k = p_(k-1) where u was not seen. For k = n, c counts
     how often; below, in how many contexts: c(u w) is the number of tokens v with v u w seen
     (Kneser and Ney 1995; Chen and Goodman 1999, section 4.1.6). Before a sequence stand n - 1 marks
-    of its beginning, which are no token but are counted as contexts.
+    of its beginning, which are no token but are counted as contexts. KenLM does otherwise: there
+    one mark stands before a sentence, and n-grams of every order that begin with it are counted as
+    often as they occur, not by contexts.
 
     The scores are log-probabilities, and sum to one. Not fitted, it is uniform. The state is the
     last n - 1 tokens, the mark being the id `in_features`.
@@ -58,7 +60,8 @@ class NGram(AbstractSequenceModel):
         if discount is not None and not 0 < discount <= 1:
             raise _check.InputError(f"discount must be above 0 and at most 1, got {discount}.")
         self.base = in_features + 1  # with the mark of the beginning
-        if self.base**order > torch.iinfo(torch.long).max:
+        # The order by itself first: the power of an enormous one would never be found.
+        if order > 62 or self.base**order > torch.iinfo(torch.long).max:
             raise _check.InputError(
                 f"{in_features} tokens in n-grams of order {order} are more than 64 bits can "
                 "number. Use a lower order."
@@ -92,12 +95,14 @@ class NGram(AbstractSequenceModel):
                 is the token after its input.
 
         Raises:
-            InputError: There is no sequence, or an id is outside the vocabulary.
+            InputError: There is no sequence, an id is outside the vocabulary, or a target is
+                shorter or longer than its input.
         """
         found = []
         for tokens, target in sequences:
             for ids in (tokens, target):
                 _check.tokens(ids, self.in_features, 1)
+            _check.same_length(tokens, target)
             (_, contexts), *_ = self._contexts(tokens[None].cpu(), self.init_state(1).cpu())
             found.append(contexts[0] * self.base + target.cpu())
         if not found:
@@ -145,8 +150,9 @@ class NGram(AbstractSequenceModel):
 
     def _contexts(self, x: Tensor, before: Tensor) -> list[tuple[int, Tensor]]:
         """Number the contexts of each step for each order k, from the highest down."""
-        seen, time = torch.cat([before, x], 1), x.shape[1]
-        context, found = torch.zeros_like(x), []
+        # Numbers of n-grams need 64 bits, whatever the ids come in.
+        seen, time = torch.cat([before, x.long()], 1), x.shape[1]
+        context, found = torch.zeros_like(x, dtype=torch.long), []
         for k in range(1, self.order + 1):
             found.append((k, context))
             begin = self.order - k
@@ -170,7 +176,10 @@ class NGram(AbstractSequenceModel):
 
 
 def _resize(module: NGram, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Give the tables of counts the sizes they have on disk, before loading."""
+    """Give the tables of counts the sizes they have on disk, before loading; refuse forged ones."""
+    discounts = state_dict.get(prefix + "discounts", module.discounts)
+    if not ((discounts > 0) & (discounts <= 1)).all():
+        raise _check.InputError(f"discounts must be above 0 and at most 1, got {discounts}.")
     for k in range(1, module.order + 1):
         names = f"grams_{k}", f"totals_{k}"
         loaded = [state_dict[prefix + name] for name in names if prefix + name in state_dict]
@@ -179,8 +188,21 @@ def _resize(module: NGram, state_dict: dict[str, Any], prefix: str, *_: Any) -> 
         sizes = [list(table.shape) for table in loaded]
         if sizes != [[loaded[0].numel()], [loaded[0].numel() + 1]]:
             raise _check.InputError(f"the tables of order {k} do not belong together: {sizes}.")
+        grams, totals = loaded
+        _check_tables(k, grams, totals, module.base)
         for name, table in zip(names, loaded, strict=True):
             setattr(module, name, torch.zeros_like(table, device=module.discounts.device))
+
+
+def _check_tables(k: int, grams: Tensor, totals: Tensor, base: int) -> None:
+    """Check that the tables of order k are what `NGram.fit` makes: sorted numbers, and sums."""
+    if grams.dtype != torch.long or totals.dtype != torch.long:
+        raise _check.InputError(
+            f"the tables of order {k} must be of int64, got {grams.dtype} and {totals.dtype}."
+        )
+    numbers = ((grams >= 0) & (grams < base**k)).all() and (grams.diff() > 0).all()
+    if not (numbers and totals[0] == 0 and (totals.diff() > 0).all()):
+        raise _check.InputError(f"the tables of order {k} are no sorted n-grams and their counts.")
 
 
 def ngram_parameters(*, in_features: int, order: int = 3, discount: float | None = None) -> int:

@@ -8,6 +8,7 @@ from torch import nn
 from unrecur import _check
 from unrecur.cells import CELLS
 from unrecur.core.compose import Pointwise, Serial
+from unrecur.core.model import AbstractSequenceModel
 from unrecur.layers.embedding import Embedding, readout
 from unrecur.layers.initialize import INITIALIZATIONS
 from unrecur.layers.recurrent import Recurrent
@@ -49,19 +50,41 @@ def recurrent(
             probability is out of range.
     """
     make = CELLS[_check.known_name(cell, CELLS, "cell")]
-    start = INITIALIZATIONS[_check.known_name(initialization, INITIALIZATIONS, "initialization")]
     _check.positive_integer(layers, "layers")
     front = [Embedding(in_features, hidden)] if tokens else []
     below, cells = hidden if tokens else in_features, []
     for _ in range(layers):
         cells.append(make(below, hidden, **cell_options))
         below = cells[-1].hidden_size
-    model = Serial(
-        *front,
-        Recurrent(cells, dropout),
-        Pointwise(nn.Dropout(dropout), below),
-        readout(below, out_features),
-    )
+    layer = Recurrent(cells, dropout)
+    return finished([*front, layer], out_features, dropout, initialization, initialization_options)
+
+
+def finished(
+    parts: list[AbstractSequenceModel],
+    out_features: int,
+    dropout: float,
+    initialization: str,
+    initialization_options: dict[str, Any] | None,
+) -> Serial:
+    """Put dropout and a linear readout behind recurrent layers, and let their cells start.
+
+    Args:
+        parts: The layers, and what is before them.
+        out_features: The number of scores.
+        dropout: The probability with which an output of the last layer is dropped in training.
+        initialization: How the cells start, a name of `layers.initialize.INITIALIZATIONS`.
+        initialization_options: What it takes besides.
+
+    Returns:
+        The model.
+
+    Raises:
+        InputError: The initialisation is unknown or does not fit, or a size is out of range.
+    """
+    start = INITIALIZATIONS[_check.known_name(initialization, INITIALIZATIONS, "initialization")]
+    shown = parts[-1].out_features
+    model = Serial(*parts, Pointwise(nn.Dropout(dropout), shown), readout(shown, out_features))
     start(model, **(initialization_options or {}))
     return model
 

@@ -1,18 +1,11 @@
 """The transformer as an encoder: every output sees the whole sequence."""
 
-import math
 from typing import Any, Literal, get_args
 
-from jaxtyping import Float, Integer, Shaped
-from torch import Tensor
-
 from unrecur import _check
-from unrecur.core.compose import Pointwise
-from unrecur.core.field import Field
-from unrecur.core.model import AbstractBlockModel
-from unrecur.core.state import State
+from unrecur.core.compose import Serial
 from unrecur.layers.attention import FullAttention
-from unrecur.layers.embedding import Embedding, readout
+from unrecur.layers.embedding import readout
 from unrecur.layers.positions import Positions
 from unrecur.layers.transformer_block import Norm, TransformerBlock, feed_forward
 from unrecur.layers.transformer_stack import TransformerStack
@@ -35,7 +28,7 @@ def transformer_encoder(
     activation: str = "relu",
     dropout: float = 0.0,
     tokens: bool = False,
-) -> "TransformerEncoder":
+) -> Serial:
     """Build the encoder of Vaswani et al. (Attention Is All You Need, 2017), and a linear readout.
 
     Args:
@@ -84,7 +77,7 @@ def transformer_encoder(
     places = None if positions == "none" else Positions(hidden, positions, context)
     stack = TransformerStack(blocks, places, dropout)
     front = vectors(in_features, hidden, tokens)
-    return TransformerEncoder(front, stack, readout(hidden, out_features))
+    return Serial(front, stack, readout(hidden, out_features))
 
 
 def transformer_encoder_parameters(
@@ -102,36 +95,3 @@ def transformer_encoder_parameters(
         The number of parameters.
     """
     return transformer_parameters(context=context, positions=positions, norm=norm, **options)
-
-
-class TransformerEncoder(AbstractBlockModel):
-    """Vectors of the inputs, a stack of blocks that look both ways, and scores.
-
-    Args:
-        front: Makes a vector of each input.
-        stack: The blocks.
-        head: Makes scores of the vectors.
-    """
-
-    def __init__(
-        self, front: Embedding | Pointwise, stack: TransformerStack, head: Pointwise
-    ) -> None:
-        super().__init__()
-        self.front, self.stack, self.head = front, stack, head
-        self.in_features, self.out_features = front.in_features, head.out_features
-        self.takes_tokens = front.takes_tokens
-
-    @property
-    def receptive_field(self) -> Field:
-        """Everything."""
-        return Field(past=math.inf, future=math.inf)
-
-    def forward(
-        self,
-        x: Shaped[Tensor, "B T ..."],
-        state: State | None = None,
-        lengths: Integer[Tensor, " B"] | None = None,
-    ) -> tuple[Float[Tensor, "B T E"], State]:
-        """Map a whole block; see `AbstractSequenceModel.forward`."""
-        y, _ = self.stack(self.front(x, None, lengths)[0], None, lengths)
-        return self.head.module(y), ()

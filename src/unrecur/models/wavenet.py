@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from unrecur import _check
+from unrecur.core.arithmetic import LARGEST_FIELD
 from unrecur.layers.mixture import LogisticMixture
 from unrecur.layers.mu_law import MuLawCategorical
 from unrecur.layers.wavenet import WaveNet
@@ -70,8 +71,15 @@ def wavenet(
         >>> model.receptive_field.length
         3071
     """
+    _check.positive_integer(hidden, "hidden")
     _check.positive_integer(layers, "layers")
     _check.positive_integer(stacks, "stacks")
+    if layers > LARGEST_FIELD.bit_length():
+        raise _check.InputError(
+            "layers must be at most "
+            f"{LARGEST_FIELD.bit_length()}, as dilations double, got {layers}. Take fewer layers, "
+            "in more stacks."
+        )
     _check.fraction(dropout, "dropout")
     _check.known_name(output, ("categorical", "mixture"), "output")
     _check.positive_integer(kernel_size, "kernel_size")

@@ -37,7 +37,7 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
     architecture = MODELS[_check.known_name(model, MODELS, "model")]
 
     def distance(spec: Spec) -> int:
-        return abs(_count(spec) - parameters)
+        return abs(spec.formula - parameters)
 
     def at(hidden: int) -> Spec:
         return Spec(model, {**options, "hidden": hidden})
@@ -47,7 +47,7 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
     nearest = _first_built(sorted(near, key=distance))
     filler = architecture.filler
     if distance(nearest) > MATCHED * parameters and filler and filler not in options:
-        below = [spec for spec in reversed(near) if _count(spec) <= parameters]
+        below = [spec for spec in reversed(near) if spec.formula <= parameters]
         base = _first_built(below or near)
 
         def filled(width: int) -> Spec:
@@ -63,20 +63,12 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
     return nearest
 
 
-def _count(spec: Spec) -> int:
-    """Count a model's parameters by its formula, without building it."""
-    try:
-        return MODELS[spec.name].parameters(**spec.options)
-    except TypeError as error:
-        raise InputError(f"model '{spec.name}': {error}.") from error
-
-
 def _crossing(at: Callable[[int], Spec], parameters: int) -> int:
     """Find the least width with at least so many parameters."""
     high = 1
-    while _count(at(high)) < parameters and high < WIDEST:
+    while at(high).formula < parameters and high < WIDEST:
         high *= 2
-    return bisect_left(range(high), parameters, lo=1, key=lambda width: _count(at(width)))
+    return bisect_left(range(high), parameters, lo=1, key=lambda width: at(width).formula)
 
 
 def _first_built(specs: Iterable[Spec]) -> Spec:

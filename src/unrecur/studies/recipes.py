@@ -14,7 +14,7 @@ class Recipe:
 
     Attributes:
         model: A name of `unrecur.models.MODELS`.
-        kind: Which family it belongs to. A floor is fitted by counting, not trained.
+        kind: Which family it belongs to. A floor is fitted, not trained.
         options: What its builder takes beside the features and the width.
         training: How it is trained.
     """

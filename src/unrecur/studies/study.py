@@ -1,5 +1,6 @@
 """The study: all trials of a task, then the least window and the verdict."""
 
+import inspect
 import json
 import time
 from collections.abc import Mapping
@@ -9,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import unrecur
-from unrecur._check import CorruptFileError, InputError
+from unrecur._check import CorruptFileError, InputError, known_name
 from unrecur._files import write_atomic
 from unrecur.audits.memory import sight
 from unrecur.certificates.contraction import certify
 from unrecur.data.task import SPLITS, Task
 from unrecur.data.tasks import load_task
+from unrecur.models import MODELS
+from unrecur.models.fitted import Fitted
 from unrecur.models.spec import Spec, load_model
 from unrecur.studies.budget import matched
 from unrecur.studies.config import StudyConfig
@@ -28,7 +32,7 @@ from unrecur.studies.store import Store, locked
 from unrecur.studies.trial import model_file, run_trial
 from unrecur.studies.verdict import decide
 from unrecur.train.config import TrainConfig
-from unrecur.train.loop import fabric_on
+from unrecur.train.loop import check_causal, fabric_on
 
 Row = dict[str, Any]
 # A window counts as feed-forward in the verdict if at so many of the test steps it leaves earlier
@@ -62,7 +66,8 @@ def study(
         The results, as `results.json` in the folder has them: JSON values; see docs/study.md.
 
     Raises:
-        InputError: The folder holds another study or is in use, or there is no recurrent recipe.
+        InputError: The folder holds another study or is in use, there is no recurrent recipe, or a
+            recipe's model looks ahead.
         CorruptFileError: A file of the study is damaged.
         OSError: The folder cannot be written.
 
@@ -135,11 +140,31 @@ def _plan(task: Task, recipe: Recipe, config: StudyConfig) -> tuple[Spec, TrainC
     training = recipe.training
     if config.epochs is not None:
         training = replace(training, epochs=config.epochs)
-    options = {"in_features": task.in_features, **recipe.options}
     if recipe.kind == "floor":
-        return Spec(recipe.model, options), training
+        return _floor(task, recipe), training
+    options = {"in_features": task.in_features, **recipe.options}
     options["out_features"] = task.out_features
-    return matched(recipe.model, options, config.parameters), training
+    spec = matched(recipe.model, options, config.parameters)
+    with torch.device("meta"):
+        check_causal(spec.name, spec.build())
+    return spec, training
+
+
+def _floor(task: Task, recipe: Recipe) -> Spec:
+    """Settle a floor, which has no width: the features that it takes, and its options."""
+    build = MODELS[known_name(recipe.model, MODELS, "model")].build
+    taken = inspect.signature(build).parameters
+    features = {"in_features": task.in_features, "out_features": task.out_features}
+    options = {name: count for name, count in features.items() if name in taken}
+    spec = Spec(recipe.model, options | recipe.options)
+    with torch.device("meta"):
+        fitted = isinstance(spec.build(), Fitted)
+    if not fitted:
+        raise InputError(
+            f"a recipe of kind 'floor' needs a model that is fitted, and '{recipe.model}' is "
+            "trained. Call the recipe 'recurrent' or 'feed-forward'."
+        )
+    return spec
 
 
 def _identity(

@@ -69,7 +69,8 @@ def train(
         The trained model and how it went.
 
     Raises:
-        InputError: A loss or gradient is not finite, or the checkpoint is damaged or another run's.
+        InputError: The model looks ahead, a loss or gradient is not finite, or the checkpoint is
+            damaged or another run's.
         OSError: The checkpoint cannot be written.
     """
     run = _Run(spec, task, config, seed, checkpoint, device)
@@ -105,6 +106,7 @@ class _Run:
         torch.manual_seed(seed)
         self.fabric = fabric_on(device)
         self.bare = spec.build()
+        check_causal(spec.name, self.bare)
         optimizer = torch.optim.Adam(self.bare.parameters(), lr=config.learning_rate)
         self.model, self.optimizer = self.fabric.setup(self.bare, optimizer)
         self._project()
@@ -235,6 +237,23 @@ class _Run:
         """Give the model with its best weights."""
         self.bare.load_state_dict(self.best)
         return self.bare.eval()
+
+
+def check_causal(name: str, model: AbstractSequenceModel) -> None:
+    """Refuse a model that could read the answers of a task off its inputs.
+
+    Args:
+        name: What the model is called, for the message.
+        model: The model.
+
+    Raises:
+        InputError: It sees inputs to come.
+    """
+    if not model.receptive_field.causal:
+        raise InputError(
+            f"a {name} sees the inputs to come, which are what the task asks for. Take a causal "
+            "model."
+        )
 
 
 def fabric_on(device: str) -> Fabric:

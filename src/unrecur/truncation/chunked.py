@@ -83,8 +83,6 @@ class ChunkedWindow(AbstractSequenceModel):
     ) -> tuple[Float[Tensor, "B T E"], State]:
         """Map a whole block, its pieces side by side; see `AbstractSequenceModel.forward`."""
         batch, time = x.shape[:2]
-        if lengths is not None:
-            _check.lengths(lengths, batch, time)
         x = zero_padding(x, lengths)
         shown, next_one, come = self.init_state(batch) if state is None else state
         ends = torch.full_like(come, time) if lengths is None else lengths.to(come.device)

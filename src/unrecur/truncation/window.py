@@ -6,7 +6,7 @@ from torch import Tensor
 
 from unrecur import _check
 from unrecur.core.field import Field
-from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.core.state import State, last_steps, where, zero_padding
 
 
@@ -23,7 +23,8 @@ class Window(AbstractSequenceModel):
         bound: What is proved of its error; see `truncate`.
 
     Raises:
-        InputError: k is no whole number of at least 1, or the model sees the future.
+        InputError: k is no whole number of at least 1, or the model sees the future or starts from
+            a source.
 
     Example:
         >>> import torch, unrecur
@@ -39,6 +40,10 @@ class Window(AbstractSequenceModel):
     def __init__(self, model: AbstractSequenceModel, k: int, bound: float | None = None) -> None:
         super().__init__()
         _check.positive_integer(k, "k")
+        if isinstance(model, AbstractConditionalModel):
+            raise _check.InputError(
+                "a model that starts from a source cannot be truncated to its last k inputs."
+            )
         if not model.receptive_field.causal:
             raise _check.InputError("only a causal model can be truncated to its last k inputs.")
         self.model = model
