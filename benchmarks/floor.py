@@ -22,16 +22,15 @@ from typing import Any
 
 import rows
 import torch
+from peers import pytorch_tcn
+from streams import eager
 from torch import Tensor, nn
 
 from unrecur.cells import LSTM
-from unrecur.core.model import AbstractSequenceModel
 from unrecur.layers.recurrent import Recurrent
-from unrecur.models.tcn import tcn
 
 LSTM_SIZES = [(4, 50, 88, 126), (16, 100, 32, 64), (32, 200, 128, 256)]
 TCN_SIZES = [(88, 93, 3, 2), (32, 64, 4, 3), (1, 25, 8, 7)]
-STREAM = 200
 
 
 def interleaved(*runs: Callable[[], Any], seconds: float = 2.0, least: int = 11) -> list[float]:
@@ -87,57 +86,19 @@ def lstm_rows() -> Iterator[dict[str, Any]]:
             }
 
 
-@torch.inference_mode()
-def stream(model: AbstractSequenceModel, x: Tensor) -> Tensor:
-    """Run our step over time."""
-    outputs, state = [], model.init_state(1)
-    for x_t in x.unbind(1):
-        y_t, state = model.step(x_t, state)
-        outputs.append(y_t)
-    return torch.stack(outputs, 1)
-
-
-@torch.inference_mode()
-def reference(model: nn.Module, x: Tensor) -> Tensor:
-    """Run pytorch-tcn's streaming step over time."""
-    model.reset_buffers()
-    blocks = [model.inference(x_t[..., None]) for x_t in x.unbind(1)]
-    return torch.cat(blocks, 2).transpose(1, 2)
-
-
 def tcn_rows() -> Iterator[dict[str, Any]]:
     """Compare the streaming step of the TCN with that of pytorch-tcn."""
-    from pytorch_tcn import TCN
-
     for features, hidden, levels, kernel_size in TCN_SIZES:
         torch.manual_seed(0)
-        dilations = [2**level for level in range(levels)]
-        theirs = TCN(
-            features, [hidden] * levels, kernel_size, dilations, output_projection=10
-        ).eval()
-        for parameter in theirs.parameters():
-            nn.init.normal_(parameter, std=0.5)  # no bias is zero, no sum too simple
-        ours = tcn(
-            in_features=features,
-            out_features=10,
-            hidden=hidden,
-            levels=levels,
-            kernel_size=kernel_size,
-        ).eval()
-        weights = [value for name, value in theirs.state_dict().items() if "buffer" not in name]
-        names = ours.state_dict()
-        ours.load_state_dict(
-            {name: value.view_as(names[name]) for name, value in zip(names, weights, strict=True)}
-        )
-        x = torch.randn(1, STREAM, features)
-
-        right = reference(theirs, x)
+        peer = pytorch_tcn(features, hidden, levels, kernel_size)
+        x, stream = peer.x, eager(peer.model, peer.x, peer.model.init_state(1))
+        right = peer.run(x)
         if not right.std() > 1e-3:
             sys.exit("the reference gives nothing to compare with")
-        error = float((stream(ours, x) - right).abs().max())
+        error = float((stream(x) - right).abs().max())
         mine, other = (
-            seconds / STREAM
-            for seconds in interleaved(partial(stream, ours, x), partial(reference, theirs, x))
+            seconds / x.shape[1]
+            for seconds in interleaved(partial(stream, x), partial(peer.run, x))
         )
         yield {
             "benchmark": "tcn step",

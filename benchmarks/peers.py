@@ -29,15 +29,18 @@ class Peer:
     more: dict[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
 
 
-def pytorch_tcn() -> Peer:
-    """A TCN of 64 channels, 6 levels, 3 taps: field 253."""
+def pytorch_tcn(
+    features: int = 32, hidden: int = 64, levels: int = 6, kernel_size: int = 3
+) -> Peer:
+    """A TCN; 64 channels, 6 levels and 3 taps have a field of 253."""
     from pytorch_tcn import TCN
 
-    dilations = [2**level for level in range(6)]
-    theirs = TCN(32, [64] * 6, 3, dilations, output_projection=10).eval()
+    dilations = [2**level for level in range(levels)]
+    theirs = TCN(features, [hidden] * levels, kernel_size, dilations, output_projection=10).eval()
     for parameter in theirs.parameters():
-        nn.init.normal_(parameter, std=0.1)
-    ours = build("tcn", in_features=32, out_features=10, hidden=64, levels=6, kernel_size=3).eval()
+        nn.init.normal_(parameter, std=0.1)  # no bias is zero, no sum too simple
+    sizes = {"hidden": hidden, "levels": levels, "kernel_size": kernel_size}
+    ours = build("tcn", in_features=features, out_features=10, **sizes).eval()
     weights = [value for name, value in theirs.state_dict().items() if "buffer" not in name]
     names = ours.state_dict()
     ours.load_state_dict(
@@ -49,7 +52,8 @@ def pytorch_tcn() -> Peer:
         theirs.reset_buffers()
         return torch.cat([theirs.inference(x_t[..., None]) for x_t in x.unbind(1)], 2).mT
 
-    return Peer("pytorch-tcn, inference() step by step", ours, torch.randn(1, 128, 32), run)
+    x = torch.randn(1, 128, features)
+    return Peer("pytorch-tcn, inference() step by step", ours, x, run)
 
 
 def gpt2() -> Peer:

@@ -23,7 +23,8 @@ class Flat(nn.Module):
     def __init__(self, model: AbstractSequenceModel, state: State) -> None:
         super().__init__()
         self.model = model
-        self.tensors, self.tree = _pytree.tree_flatten(state)
+        tensors, self.tree = _pytree.tree_flatten(state)
+        self.tensors = [tensor.detach() for tensor in tensors]
 
     def forward(self, x_t: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Run one step."""
@@ -117,5 +118,5 @@ def possible(
                 runs[form](x)
         except Exception as error:  # an exporter's own, of any kind
             runs.pop(form, None)
-            failed[form] = f"{type(error).__name__}: {str(error).splitlines()[0][:100]}"
+            failed[form] = f"{type(error).__name__}: {str(error).splitlines()[0][:60]}"
     return runs, failed
