@@ -91,7 +91,7 @@ class Reach:
         tape = self.tape()
         h = tape.variable(self.low[None], self.high[None])
         show(self.cell, advance(self.cell, h, tape.exact(*self.inputs)))
-        if not float(torch.stack(tape.largest).max()) <= self.arithmetic.largest:
+        if not float(torch.stack(tape.largest).detach().max()) <= self.arithmetic.largest:
             raise NoRuleError(
                 f"numbers up to {self.arithmetic.largest:.3g} can be computed with these weights' "
                 "type, and on these inputs larger ones can come up"
