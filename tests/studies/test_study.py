@@ -247,6 +247,24 @@ def test_an_autoregression_is_a_floor(tmp_path):
         torch.testing.assert_close(kept.state_dict()[name], weight)
 
 
+def test_the_relatives_of_frames_stand_in_one_study(tmp_path):
+    task = dataclasses.replace(
+        small_task(), step_loss=lambda y, target: (y - target).square().sum(-1)
+    )
+    hidden_markov = {"hidden": 3, "emission": "gaussian"}
+    recipes = {
+        "gru": Recipe("gru", "recurrent", {}, TrainConfig(epochs=1, batch_size=4)),
+        "linear": Recipe("autoregression", "floor", {"order": 2}),
+        "hidden-markov": Recipe("hidden_markov", "floor", hidden_markov),
+    }
+    results = study(task, tmp_path, StudyConfig(seeds=1, parameters=760), recipes)
+    test = {row["model"]: row["metric"]["test"] for row in results["rows"]}
+    # Each feature repeats another, a frame or two later: a line of the last two frames knows that.
+    assert test["linear"] < test["hidden-markov"]
+    _, kept = load_model(tmp_path / "models" / "hidden-markov-0.safetensors")
+    assert evaluate(kept, task, "test").metric == pytest.approx(test["hidden-markov"])
+
+
 def test_a_floor_that_is_not_fitted_is_refused_before_anything_is_trained(tmp_path):
     recipes = dict(RECIPES, wide=Recipe("tcn", "floor", {"levels": 1, "hidden": 3}))
     listener = Counting()
