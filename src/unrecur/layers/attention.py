@@ -191,7 +191,6 @@ class FullAttention(AbstractMultiHead, AbstractBlockModel):
         _check.block(x, self.in_features)
         mask = None
         if lengths is not None:
-            _check.lengths(lengths, *x.shape[:2])
             x = zero_padding(x, lengths)
             mask = valid_steps(lengths.to(x.device), x.shape[1])[:, None, None]
             mask = mask.expand(-1, -1, x.shape[1], -1)

@@ -82,8 +82,6 @@ class Bidirectional(AbstractBlockModel):
     ) -> tuple[Float[Tensor, "B T E"], State]:
         """Map a whole block; see `AbstractSequenceModel.forward`."""
         _check.block(x, self.in_features)
-        if lengths is not None:
-            _check.lengths(lengths, *x.shape[:2])
         for layer, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
             x = self.dropout(x) if layer else x
             forward, _ = ahead(x, None, lengths)

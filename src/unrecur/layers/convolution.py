@@ -240,17 +240,14 @@ class Convolution(AbstractBlockModel):
             InputError: The sequence is too short for one output.
         """
         _check.block(x, self.in_features)
-        if lengths is not None:
-            _check.lengths(lengths, *x.shape[:2])
+        x = zero_padding(x, lengths)
         shortest = x.shape[1] if lengths is None else int(lengths.min())
         if self.taps.length(shortest) == 0:
             raise _check.InputError(
                 f"a sequence of {shortest} inputs is too short for a convolution without padding "
                 f"that sees {int(self.receptive_field.length)}. Pad it, or take padding='same'."
             )
-        padded = functional.pad(
-            zero_padding(x, lengths).transpose(1, 2), (self.taps.left, self.taps.right)
-        )
+        padded = functional.pad(x.transpose(1, 2), (self.taps.left, self.taps.right))
         y = functional.conv1d(
             padded, self.weight, self.bias, self.taps.step, 0, self.taps.dilation, self.groups
         )

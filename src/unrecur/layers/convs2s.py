@@ -9,7 +9,6 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unrecur import _check
 from unrecur.core.compose import Pointwise, Serial
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractConditionalModel
@@ -111,8 +110,6 @@ class ConvS2S(AbstractConditionalModel):
         self, source: Integer[Tensor, "B N"], lengths: Integer[Tensor, " B"] | None = None
     ) -> State:
         """Read the source; see `AbstractConditionalModel.encode`."""
-        if lengths is not None:
-            _check.lengths(lengths, *source.shape[:2])
         embedded, _ = self.source(source, None, lengths)
         batch, steps = embedded.shape[:2]
         keys, _ = self.encoder(embedded, None, lengths)
@@ -129,8 +126,6 @@ class ConvS2S(AbstractConditionalModel):
         lengths: Integer[Tensor, " B"] | None = None,
     ) -> tuple[Float[Tensor, "B T E"], State]:
         """Map a block of target tokens; see `AbstractSequenceModel.forward`."""
-        if lengths is not None:
-            _check.lengths(lengths, *x.shape[:2])
         values, keys, counts, position, pasts = (
             self.init_state(x.shape[0]) if state is None else state
         )

@@ -46,7 +46,6 @@ class CrossAttention(AbstractMultiHead, AbstractConditionalModel):
         _check.block(source, self.in_features)
         if lengths is None:
             lengths = torch.full(source.shape[:1], source.shape[1])
-        _check.lengths(lengths, *source.shape[:2])
         return *self.key_value(zero_padding(source, lengths)), lengths.to(source.device)
 
     def forward(

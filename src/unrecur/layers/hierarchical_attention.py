@@ -74,9 +74,8 @@ class HierarchicalAttention(AbstractBlockModel):
         _check.block(x, self.in_features)
         if lengths is None:
             lengths = torch.full(x.shape[:1], x.shape[1])
-        _check.lengths(lengths, *x.shape[:2])
-        counts = [lengths.to(x.device)]
         levels = [self._in_groups(zero_padding(x, lengths))]
+        counts = [lengths.to(x.device)]
         while levels[-1].shape[1] > 1:
             above = self._summaries(levels[-1], counts[-1], len(levels) - 1)
             levels.append(self._in_groups(above))

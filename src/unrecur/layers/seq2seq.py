@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from unrecur import _check
 from unrecur.core.field import Field
 from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.core.state import State, valid_steps, where, zero_padding
@@ -66,8 +65,6 @@ class Seq2Seq(AbstractConditionalModel):
         self, source: Integer[Tensor, "B N"], lengths: Integer[Tensor, " B"] | None = None
     ) -> State:
         """Read the source; see `AbstractConditionalModel.encode`."""
-        if lengths is not None:
-            _check.lengths(lengths, *source.shape[:2])
         memory = zero_padding(self.encoder(source, None, lengths)[0], lengths)
         batch, steps = memory.shape[:2]
         counts = torch.full((batch,), steps, device=memory.device)
@@ -91,8 +88,6 @@ class Seq2Seq(AbstractConditionalModel):
         lengths: Integer[Tensor, " B"] | None = None,
     ) -> tuple[Float[Tensor, "B T E"], State]:
         """Map a block of target tokens; see `AbstractSequenceModel.forward`."""
-        if lengths is not None:
-            _check.lengths(lengths, *x.shape[:2])
         state = self.init_state(x.shape[0]) if state is None else state
         *memory, lower, upper, fed, coverage = state
         embedded, _ = self.embedding(x, None, lengths)
