@@ -188,6 +188,12 @@ SPECS = {
     "autoregression": Spec(
         "autoregression", {"in_features": FEATURES, "out_features": 2, "order": 4}
     ),
+    "constant": Spec("constant", {"in_features": FEATURES, "out_features": 2}),
+    "persistence": Spec("persistence", {"in_features": FEATURES, "out_features": 2}),
+    "persistence-seasonal": Spec(
+        "persistence",
+        {"in_features": FEATURES, "out_features": 6, "season": 4, "targets": 2, "leads": [1, 3, 7]},
+    ),
     "frequencies": Spec("frequencies", {"in_features": FEATURES}),
     "markov": Spec("markov", {"in_features": FEATURES}),
 }

@@ -2,7 +2,9 @@
 
 import torch
 
-from unrecur.data.task import Task, bernoulli_nll
+from unrecur.data.losses import bernoulli_nll, categorical_nll
+from unrecur.data.scores import perplexity
+from unrecur.data.task import Task
 
 FEATURES = 5
 
@@ -40,4 +42,56 @@ def small_task(name="small", sequences=12, features=FEATURES):
         input_box=(0.0, 1.0),
         splits=splits,
         floors=("frequencies", "markov"),
+    )
+
+
+def small_text(pieces=6, piece=5, vocabulary=7):
+    """A stream of tokens in pieces that go on where the one before ends; the last is shorter."""
+    splits = {}
+    for seed, split in enumerate(("train", "valid", "test")):
+        generator = torch.Generator().manual_seed(seed)
+        ids = torch.randint(vocabulary, (pieces * piece,), generator=generator)
+        ids[2:] = (ids[:-2] + ids[2:] % 2) % vocabulary
+        parts = torch.split(torch.arange(len(ids) - 1), piece)
+        splits[split] = [(ids[part], ids[part + 1]) for part in parts]
+    return Task(
+        name="text",
+        title="A small text",
+        metric="negative log-likelihood",
+        unit="nats per token",
+        in_features=vocabulary,
+        out_features=vocabulary,
+        step_loss=categorical_nll,
+        chance_level=1.9459,
+        splits=splits,
+        floors={"constant": {}, "ngram": {"order": 2}},
+        tokens=True,
+        continuous=True,
+        scores={"perplexity": perplexity},
+    )
+
+
+def small_translation(count=8):
+    """Pairs in which the target is the source, some ids lower."""
+    generator = torch.Generator().manual_seed(0)
+    splits, sources = {}, {}
+    for split in ("train", "valid", "test"):
+        drawn = [torch.randint(2, 9, (2 + i % 4,), generator=generator) for i in range(count)]
+        sources[split] = drawn
+        # 0 begins a sequence, 1 ends it.
+        made = [torch.cat([torch.zeros(1).long(), ids - 2, torch.ones(1).long()]) for ids in drawn]
+        splits[split] = [(ids[:-1], ids[1:]) for ids in made]
+    return Task(
+        name="translation",
+        title="A small translation",
+        metric="negative log-likelihood",
+        unit="nats per token",
+        in_features=7,
+        out_features=7,
+        step_loss=categorical_nll,
+        chance_level=1.9459,
+        splits=splits,
+        tokens=True,
+        sources=sources,
+        source_features=9,
     )

@@ -4,11 +4,14 @@ Every message says what was expected, what came, and how to cure it.
 """
 
 import difflib
+import importlib
 import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from torch import Tensor
 
 
@@ -68,6 +71,20 @@ def positive_integer(value: int, name: str) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InputError(f"{name} must be a whole number of at least 1, got {value!r}.")
+
+
+def count(value: int, name: str) -> None:
+    """Check that a number is a whole number of at least 0.
+
+    Args:
+        value: The number.
+        name: What it is, for the message.
+
+    Raises:
+        InputError: It is no integer, or below 0.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InputError(f"{name} must be a whole number of at least 0, got {value!r}.")
 
 
 def fraction(value: float, name: str) -> None:
@@ -253,3 +270,25 @@ def graph_is_captured() -> bool:
     import torch
 
     return torch.compiler.is_compiling()
+
+
+def extra(module: str, name: str) -> "ModuleType":
+    """Import a module of an extra.
+
+    Args:
+        module: The module.
+        name: The extra that brings it.
+
+    Returns:
+        The module.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f"this needs {module.partition('.')[0]}, which is not installed. Install it: "
+            f"pip install 'unrecur[{name}]'."
+        ) from error

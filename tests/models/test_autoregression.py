@@ -64,6 +64,19 @@ def test_features_that_never_change_do_no_harm():
     torch.testing.assert_close(model(x[None])[0][0], x[:, :1], rtol=0, atol=1e-5)
 
 
+def test_unknown_targets_are_seen_but_not_fitted():
+    torch.manual_seed(0)
+    x = torch.randn(60, 2).double()
+    exact = build("autoregression", in_features=2, out_features=2, order=3).double()
+    y = exact(x[None])[0][0].clone()
+    y[:10], y[30, 1] = torch.nan, torch.nan
+    model = build("autoregression", in_features=2, out_features=2, order=3, ridge=0.0).double()
+    model.fit([(x, y)])
+    torch.testing.assert_close(model(x[None])[0], exact(x[None])[0], rtol=0, atol=1e-9)
+    with pytest.raises(InputError, match="known targets"):
+        model.fit([(x, torch.full_like(y, torch.nan))])
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_is_refused():
     for ridge in (-1.0, float("inf"), float("nan")):

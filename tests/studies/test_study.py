@@ -2,19 +2,22 @@
 
 import dataclasses
 import json
+import math
 import multiprocessing
 import os
 import signal
 import time
 
+import numpy as np
 import pytest
 import torch
 
-from small import FEATURES, small_task
+from small import FEATURES, small_task, small_text, small_translation
 from unrecur import CorruptFileError, InputError, StudyConfig, build, load_model, study
-from unrecur.data.task import Task, bernoulli_nll
+from unrecur.data.losses import bernoulli_nll
+from unrecur.data.task import Task
 from unrecur.studies.listener import Listener
-from unrecur.studies.recipes import RECIPES, Recipe
+from unrecur.studies.recipes import PAIRS, RECIPES, Recipe, recipes_for
 from unrecur.train.config import TrainConfig
 from unrecur.train.evaluate import evaluate
 
@@ -353,3 +356,71 @@ def test_other_data_under_the_same_name_are_refused(whole):
         study(dataclasses.replace(task, splits=splits, hashes={}), folder, CONFIG)
     with pytest.raises(InputError, match="another study: its input_box"):
         study(dataclasses.replace(task, input_box=(-1.0, 1.0)), folder, CONFIG)
+
+
+SHORT = StudyConfig(seeds=2, parameters=20_000, epochs=1)
+
+
+def test_a_study_of_a_stream_of_tokens(tmp_path):
+    task = small_text(pieces=12)
+    results = study(task, tmp_path, SHORT)
+    rows = {row["model"]: row for row in results["rows"]}
+    assert {"lstm", "gru", "stable-lstm", "tcn", "constant", "ngram"} == rows.keys()
+    for row in rows.values():
+        assert row["scores"]["perplexity"] == pytest.approx(math.exp(row["metric"]["test"]))
+    assert rows["lstm"]["memory"][-1]["k"] == 1024
+    assert results["task"]["scores"]["perplexity"]["better"] == "lower"
+    assert results["truncation"]["k"] is None or results["truncation"]["left_out"] > 0
+
+
+def test_a_study_of_whole_sequences_has_models_that_look_ahead(tmp_path):
+    task = dataclasses.replace(small_task(), whole=True, floors=())
+    results = study(task, tmp_path, SHORT)
+    rows = {row["model"]: row for row in results["rows"]}
+    assert {"bilstm", "bigru", "lstm", "transformer-encoder", "tcn"} == rows.keys()
+    assert "step_seconds" not in rows["bilstm"]["speed"]
+    assert "memory" in rows["lstm"]
+    assert "memory" not in rows["bilstm"]
+
+
+def test_a_study_of_translation(tmp_path):
+    results = study(small_translation(), tmp_path, SHORT)
+    assert {row["model"] for row in results["rows"]} == set(PAIRS)
+    assert results["truncation"] is None
+    assert any("cannot be truncated" in reason for reason in results["verdict"]["reasons"])
+
+
+def test_the_budget_is_the_tasks_own_if_none_is_given(tmp_path):
+    task = dataclasses.replace(small_task(), parameters=2000)
+    only = {"gru": RECIPES["gru"]}
+    results = study(task, tmp_path, StudyConfig(seeds=1, epochs=1), only)
+    assert results["settings"]["parameters"] == 2000
+    assert results["rows"][0]["parameters"] == pytest.approx(2000, rel=0.02)
+
+
+class Many:
+    """The same sequence many times."""
+
+    def __init__(self, pair, count):
+        self.pair, self.lengths = pair, np.full(count, len(pair[0]))
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def __getitem__(self, number):
+        return self.pair
+
+
+@pytest.mark.parametrize(("sequences", "size"), [(12, 4), (5000, 10), (10**6, 64)])
+def test_batches_grow_with_the_number_of_sequences(sequences, size):
+    task = small_task()
+    many = Many(task.splits["train"][0], sequences)
+    recipes = recipes_for(dataclasses.replace(task, splits={**task.splits, "train": many}))
+    sizes = {found.training.batch_size for found in recipes.values() if found.kind != "floor"}
+    assert sizes == {size}
+
+
+def test_a_tcn_sees_as_far_as_the_task_needs():
+    near = dataclasses.replace(small_task(), longest_dependency=60)
+    far = dataclasses.replace(small_task(), longest_dependency=6000)
+    assert [recipes_for(task)["tcn"].options["levels"] for task in (near, far)] == [5, 7]

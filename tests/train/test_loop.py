@@ -6,19 +6,24 @@ import multiprocessing
 import os
 import signal
 import time
+from functools import partial
 
 import pytest
 import torch
 
-from small import FEATURES, small_task
+from small import FEATURES, small_task, small_text, small_translation
 from unrecur import CorruptFileError, InputError, Spec, TrainConfig, certify
+from unrecur.core.state import map_state
 from unrecur.data.task import SPLITS
-from unrecur.train.evaluate import batch_losses, evaluate
+from unrecur.train.evaluate import evaluate, summed_losses
 from unrecur.train.loop import train
 
 IO = {"in_features": FEATURES, "out_features": FEATURES}
 LSTM = Spec("lstm", {**IO, "hidden": 6, "dropout": 0.3})
 TCN = Spec("tcn", {**IO, "hidden": 4, "levels": 2, "dropout": 0.3})
+SYMBOLS = {"in_features": 7, "out_features": 7, "hidden": 6}
+TEXT = Spec("lstm", {**SYMBOLS, "tokens": True, "dropout": 0.3})
+PAIR = Spec("seq2seq", {**SYMBOLS, "in_features": 9, "dropout": 0.3})
 CONFIG = TrainConfig(epochs=3, batch_size=3, learning_rate=1e-2)
 
 
@@ -47,11 +52,20 @@ def killed_after(batches):
     return report
 
 
-@pytest.mark.parametrize("spec", [LSTM, TCN], ids=["lstm", "tcn"])
+@pytest.mark.parametrize(
+    ("spec", "make"),
+    [
+        (LSTM, small_task),
+        (TCN, small_task),
+        (TEXT, partial(small_text, 18)),
+        (PAIR, small_translation),
+    ],
+    ids=["lstm", "tcn", "stream", "translation"],
+)
 @pytest.mark.parametrize("save_every", [0.0, 1e9], ids=["each batch", "each epoch"])
-def test_a_killed_run_ends_with_the_same_weights(spec, save_every, tmp_path, monkeypatch):
+def test_a_killed_run_ends_with_the_same_weights(spec, make, save_every, tmp_path, monkeypatch):
     monkeypatch.setattr("unrecur.train.loop.SAVE_EVERY", save_every)
-    task = small_task()
+    task = make()
     whole = train(spec, task, CONFIG, seed=3)
     path = tmp_path / "checkpoint.safetensors"
     for batches in (2, 5, 1, 4):
@@ -126,7 +140,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run():
     assert evaluate(trained.model, task, "valid").metric == progress.best == min(valid)
 
 
-def test_a_budget_ends_the_run_after_an_epoch():
+def test_a_budget_ends_the_run_and_the_epoch_is_scored():
     trained = train(LSTM, small_task(), CONFIG, 0, budget=1e-9)
     assert trained.stopped == "budget"
     assert len(trained.progress.history) == 1
@@ -251,6 +265,47 @@ def test_a_model_that_sees_its_targets_is_not_trained(name, options):
         train(Spec(name, {**IO, "hidden": 4, **options}), small_task(), CONFIG, 0)
 
 
+def test_a_stream_carries_its_state_and_no_gradient_across_batches():
+    task = small_text(pieces=6)
+    config = TrainConfig(epochs=1, batch_size=2, learning_rate=1e-3, clip=1e9)
+    spec = Spec("lstm", {**SYMBOLS, "tokens": True})
+    trained = train(spec, task, config, 0)
+    torch.manual_seed(0)
+    model = spec.build().train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    state = None
+    for number, batch in enumerate(task.batches("train", 2)):
+        optimizer.param_groups[0]["lr"] = 1e-3 * (1 + math.cos(math.pi * number / 3)) / 2
+        y, state = model(batch.x, state)
+        state = map_state(torch.Tensor.detach, state)
+        losses, counts = summed_losses(task, y, batch.target, batch.lengths)
+        optimizer.zero_grad()
+        (losses.sum() / counts.sum()).backward()
+        optimizer.step()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(trained.model.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "make", "message"),
+    [
+        (LSTM, small_text, "does not read token ids"),
+        (TEXT, small_task, "does not read numbers"),
+        (TEXT, small_translation, "has a source to start from"),
+        (PAIR, small_text, "starts from a source"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_task_is_not_trained(spec, make, message):
+    with pytest.raises(InputError, match=message):
+        train(spec, make(), CONFIG, 0)
+
+
+def test_workers_change_no_weight():
+    task, config = small_task(), dataclasses.replace(CONFIG, epochs=1)
+    reading = dataclasses.replace(config, workers=2)
+    assert same(weights(train(LSTM, task, config, 0)), weights(train(LSTM, task, reading, 0)))
+
+
 def test_scores_are_those_of_each_sequence_alone():
     task = small_task()
     model = LSTM.build().eval()
@@ -270,5 +325,7 @@ def test_padding_adds_nothing_to_the_loss():
     poisoned = y.clone()
     for row, length in enumerate(batch.lengths.tolist()):
         poisoned[row, length:] = math.nan
-    torch.testing.assert_close(batch_losses(task, poisoned, batch), batch_losses(task, y, batch))
+    clean, found = (summed_losses(task, z, batch.target, batch.lengths) for z in (y, poisoned))
+    torch.testing.assert_close(found, clean)
+    assert torch.equal(clean[1], batch.lengths)
     assert set(SPLITS) == {"train", "valid", "test"}

@@ -14,7 +14,7 @@ from unrecur.certificates.certificate import Evidence
 from unrecur.certificates.conformal import ConformalBound, conformal_bound, sequences_needed
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import valid_steps
-from unrecur.train.evaluate import EVALUATION_BATCH
+from unrecur.data.running import EVALUATION_BATCH
 from unrecur.truncation.window import Window
 
 

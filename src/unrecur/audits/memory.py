@@ -7,13 +7,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unrecur.audits.places import Place, places_in, windowed_outputs
 from unrecur.certificates.certificate import Certificate
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.core.state import valid_steps
-from unrecur.data.task import Batch, Split, Task
-from unrecur.train.evaluate import EVALUATION_BATCH, Scores, batch_losses
+from unrecur.data.running import predictions
+from unrecur.data.task import Split, Task
+from unrecur.train.evaluate import Scores
 from unrecur.truncation.bound import output_bound
-from unrecur.truncation.window import Window
+
+LOOKED_AT = 2**17  # steps of a split among which the places of a memory curve are chosen
+VISITS = 2**23  # steps of the model for the longest window of a memory curve
+NUMBERS = 2**26  # outputs of the model that are held
+LONGEST_WINDOW = 2**10  # of a stream, which has no end
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class MemoryPoint:
 
     Attributes:
         k: The length of the window.
-        scores: The losses of the truncated model.
+        scores: The losses of the truncated model, for each sequence that was looked at.
         error_median: The median over steps of the largest difference of any output.
         error_max: The largest difference of any output at any step.
         bound: The proved bound on that; None where nothing is proved.
@@ -53,19 +58,33 @@ def windows_of(longest: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Sight:
-    """A model's outputs on a split, ready to be compared with those of its windows.
+    """A model's outputs at some places of a split, ready to be compared with those of its windows.
 
     Attributes:
         model: The model.
         task: The task.
-        batches: The sequences of the split, each exactly once.
-        full: The model's outputs on them.
+        split: The split.
+        places: The places.
+        full: The model's outputs there, one a row, on the CPU.
     """
 
     model: AbstractSequenceModel
     task: Task
-    batches: list[Batch]
-    full: list[Tensor]
+    split: Split
+    places: list[Place]
+    full: Tensor
+
+    @property
+    def longest(self) -> int:
+        """The most inputs that there are before any place, the one at the place included."""
+        if self.task.continuous:
+            return LONGEST_WINDOW
+        return max(int(place.steps[-1]) + 1 for place in self.places)
+
+    @property
+    def scores(self) -> Scores:
+        """The losses of the model itself."""
+        return scores_at(self.task, self.places, iter([self.full]))
 
     @torch.no_grad()
     def point(self, k: int, certificate: Certificate | None = None) -> MemoryPoint:
@@ -78,30 +97,22 @@ class Sight:
         Returns:
             The point.
         """
-        window, device = Window(self.model, k), self.full[0].device
-        count = sum(len(batch.index) for batch in self.batches)
-        loss, steps = torch.zeros(count, dtype=torch.float64), torch.zeros(count, dtype=torch.long)
-        errors = []
-        for batch, y in zip(self.batches, self.full, strict=True):
-            short, _ = window(batch.x.to(device))
-            valid = valid_steps(batch.lengths.to(device), y.shape[1])
-            errors.append((short - y).abs().amax(-1)[valid].cpu())
-            loss[batch.index] = batch_losses(self.task, short, batch).cpu()
-            steps[batch.index] = batch.lengths
-        error = torch.cat(errors)
+        short = torch.cat(
+            [y.cpu() for y in windowed_outputs(self.model, self.task, self.split, self.places, k)]
+        )
+        error = (short - self.full).abs().amax(-1)
         bound = math.inf if certificate is None else output_bound(self.model, certificate, k)
         return MemoryPoint(
             k,
-            Scores(loss, steps),
+            scores_at(self.task, self.places, iter([short])),
             float(error.median()),
             float(error.max()),
             bound if math.isfinite(bound) else None,
         )
 
 
-@torch.no_grad()
 def sight(model: AbstractSequenceModel, task: Task, split: Split) -> Sight:
-    """Run a model over a split.
+    """Run a model over a split, or over as much of it as is cheap to look at through windows.
 
     Args:
         model: A causal model, in evaluation mode.
@@ -109,11 +120,64 @@ def sight(model: AbstractSequenceModel, task: Task, split: Split) -> Sight:
         split: The split.
 
     Returns:
-        The model with its outputs.
+        The model with its outputs at the steps that count; where they are many, at evenly spaced
+        ones.
     """
-    device = next(model.parameters()).device
-    batches = list(task.batches(split, EVALUATION_BATCH))
-    return Sight(model, task, batches, [model(batch.x.to(device))[0] for batch in batches])
+    part = task.part(split, LOOKED_AT)
+    longest = LONGEST_WINDOW if task.continuous else int(part.lengths(split).max())
+    places = places_in(part, split, min(VISITS // longest, NUMBERS // task.out_features))
+    steps = {place.number: place.steps for place in places}
+    full = {
+        number: y[steps[number]].clone()
+        for number, y in predictions(model, part, split, streams=1)
+        if number in steps
+    }
+    return Sight(model, part, split, places, torch.cat([full[p.number] for p in places]))
+
+
+def windowed_scores(model: AbstractSequenceModel, task: Task, split: Split, k: int) -> Scores:
+    """Score a model that sees only the last k inputs on all of a split.
+
+    Args:
+        model: A causal model, in evaluation mode.
+        task: The task.
+        split: The split.
+        k: The length of the window.
+
+    Returns:
+        The losses of each sequence of the split.
+    """
+    places = places_in(task, split)
+    found = scores_at(task, places, windowed_outputs(model, task, split, places, k))
+    number = torch.tensor([place.number for place in places])
+    loss, steps = (
+        torch.zeros(len(task.splits[split]), dtype=n.dtype) for n in (found.loss, found.steps)
+    )
+    loss[number], steps[number] = found.loss, found.steps
+    return Scores(loss, steps)
+
+
+def scores_at(task: Task, places: list[Place], outputs: Iterator[Tensor]) -> Scores:
+    """Sum the losses of outputs at places, sequence by sequence.
+
+    Args:
+        task: The task.
+        places: The places.
+        outputs: The outputs there, in order, in parts.
+
+    Returns:
+        The losses of each sequence.
+    """
+    target = torch.cat([place.target for place in places])
+    counts = torch.tensor([len(place.steps) for place in places])
+    owner = torch.arange(len(places)).repeat_interleave(counts)
+    loss, start = torch.zeros(len(places), dtype=torch.float64), 0
+    for y in outputs:
+        part = slice(start, start + len(y))
+        losses = task.step_loss(y[None], target[None, part].to(y.device))[0]
+        loss.index_add_(0, owner[part], losses.double().cpu())
+        start += len(y)
+    return Scores(loss, counts)
 
 
 def memory_curve(
@@ -123,6 +187,9 @@ def memory_curve(
     certificate: Certificate | None = None,
 ) -> Iterator[MemoryPoint]:
     """Measure a model on windows of k = 1, 2, 4, ... inputs, up to the longest sequence.
+
+    Where the split is large, it is measured at evenly spaced steps of a part of it; of a stream,
+    which has no end, on windows up to 1,024.
 
     Args:
         model: A causal model, in evaluation mode.
@@ -134,5 +201,5 @@ def memory_curve(
         One point for each k.
     """
     seen = sight(model, task, split)
-    for k in windows_of(max(len(x) for x, _ in task.splits[split])):
+    for k in windows_of(seen.longest):
         yield seen.point(k, certificate)

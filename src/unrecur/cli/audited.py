@@ -99,7 +99,7 @@ def _of_task(path: Path, name: str, data_dir: Path | None, device: str) -> Audit
     """Take a model of ours with the test split of its task."""
     import torch
 
-    from unrecur.data.task import Task
+    from unrecur.data.task import Task, known_steps
     from unrecur.data.tasks import load_task
     from unrecur.models.spec import load_model
     from unrecur.train.loop import fabric_on
@@ -112,18 +112,19 @@ def _of_task(path: Path, name: str, data_dir: Path | None, device: str) -> Audit
             f"'{task.name}' needs {task.in_features} and {task.out_features}."
         )
     trained = trained.to(fabric_on(device).device)
-    pairs = [(x, target) for x, target in task.splits["test"] if len(x) > 1]
+    pairs = [task.pair("test", number) for number in range(len(task.splits["test"]))]
+    pairs = [pair for pair in pairs if len(pair[0]) > 1]
     place = next(trained.parameters()).device
 
     def metric(outputs: Any) -> float:
         losses = [
-            task.step_loss(y, target.to(y.device)).double()
+            task.step_loss(y, target.to(y.device))[known_steps(target).to(y.device)].double()
             for y, (_, target) in zip(outputs, pairs, strict=True)
         ]
         return float(torch.cat(losses).mean())
 
     x = [x.to(place) for x, _ in pairs]
-    return Audited(trained, x, metric=metric, box=task.input_box)
+    return Audited(trained, x, metric=metric, box=task.box("test"))
 
 
 def _by_hook(model: Path, data: Path, path: Path, device: str) -> Audited:

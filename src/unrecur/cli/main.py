@@ -6,6 +6,7 @@ import typer
 
 from unrecur._version import __version__
 from unrecur.cli.audit import audit
+from unrecur.cli.data import data
 from unrecur.cli.errors import friendly
 from unrecur.cli.models import models
 from unrecur.cli.report import report
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (study, audit, train, models, report):
+for verb in (study, audit, train, models, data, report):
     app.command()(friendly(verb))
 
 

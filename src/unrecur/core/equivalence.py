@@ -58,7 +58,9 @@ def fold_steps(
 
 
 @torch.no_grad()
-def check_equivalence(model: AbstractSequenceModel, x: Shaped[Tensor, "B T ..."]) -> Equivalence:
+def check_equivalence(
+    model: AbstractSequenceModel, x: Shaped[Tensor, "B T ..."], state: State | None = None
+) -> Equivalence:
     """Measure how far a model's step form is from its block form on some input.
 
     Dropout must be off (`model.eval()`), as the two forms would draw differently.
@@ -66,6 +68,7 @@ def check_equivalence(model: AbstractSequenceModel, x: Shaped[Tensor, "B T ..."]
     Args:
         model: Any model with both forms.
         x: A block of inputs.
+        state: The state before it; None for the state before the first input.
 
     Returns:
         The difference at each step and in the final state.
@@ -77,8 +80,8 @@ def check_equivalence(model: AbstractSequenceModel, x: Shaped[Tensor, "B T ..."]
         >>> report.largest < 1e-5
         True
     """
-    block, block_state = model(x)
-    folded, folded_state = fold_steps(model, x)
+    block, block_state = model(x, state)
+    folded, folded_state = fold_steps(model, x, state)
     per_step = (block - folded).abs().amax(dim=(0, 2))
     gaps = [
         float((a - b).abs().max()) if a.numel() else 0.0

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unrecur._check import CorruptFileError, InputError
+from unrecur._check import CorruptFileError, InputError, extra
 
 LARGEST = 2**34  # bytes of an array that is read
 KINDS = (".npy", ".npz", ".wav", ".csv", ".parquet")
@@ -116,12 +116,7 @@ def _read_sound(path: Path) -> np.ndarray:
 
 def _read_table(path: Path) -> np.ndarray:
     """Read the columns of numbers of a table."""
-    try:
-        import polars
-    except ImportError as error:
-        raise InputError(
-            f"{path}: tables are read by polars. Install it: pip install 'unrecur[tables]'."
-        ) from error
+    polars = extra("polars", "tables")
     read = polars.read_csv if path.suffix.lower() == ".csv" else polars.read_parquet
     try:
         table = read(path).select(polars.selectors.numeric() | polars.selectors.boolean())

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unrecur._check import InputError
 from unrecur.data.hashing import split_hash
+from unrecur.data.losses import bernoulli_nll
 from unrecur.data.piano_roll import read_chorales, read_mat
-from unrecur.data.task import SPLITS, Task, bernoulli_nll
+from unrecur.data.places import find
+from unrecur.data.task import SPLITS, Task
 
 KEYS = 88
 
@@ -42,6 +43,7 @@ def music_task(name: str, title: str, rolls: dict[str, list[np.ndarray]]) -> Tas
         splits={split: [(roll[:-1], roll[1:]) for roll in frames[split]] for split in SPLITS},
         hashes={split: split_hash(rolls[split]) for split in SPLITS},
         floors=("frequencies", "markov"),
+        reach=15,  # as tuned on the chorales (docs/decisions/0004)
     )
 
 
@@ -72,10 +74,4 @@ def piano_roll_file(name: str, title: str, file: str, data_dir: Path | None = No
     Raises:
         InputError: No folder is given, or the file is not in it.
     """
-    if data_dir is None:
-        raise InputError(f"task '{name}' reads {file}: give its folder with --data-dir.")
-    places = [data_dir / file, data_dir / "polymusic" / file]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise InputError(f"task '{name}' needs {file}; it is not in {data_dir}.")
-    return music_task(name, title, read_mat(found))
+    return music_task(name, title, read_mat(find(data_dir, "polymusic", file)))

@@ -9,6 +9,7 @@ from functools import partial
 from unrecur.models.architecture import Architecture, Family
 from unrecur.models.autoregression import Autoregression, autoregression_parameters
 from unrecur.models.bidirectional import bidirectional, bidirectional_parameters
+from unrecur.models.constant import Constant, constant_parameters
 from unrecur.models.convs2s import convs2s, convs2s_parameters
 from unrecur.models.dgcnn import dgcnn, dgcnn_parameters
 from unrecur.models.floor import Frequencies, Markov, frequencies_parameters, markov_parameters
@@ -19,6 +20,7 @@ from unrecur.models.hierarchical_attention import (
     hierarchical_attention_parameters,
 )
 from unrecur.models.ngram import NGram, ngram_parameters
+from unrecur.models.persistence import Persistence, persistence_parameters
 from unrecur.models.recurrent import recurrent, recurrent_parameters
 from unrecur.models.seq2seq import seq2seq, seq2seq_parameters
 from unrecur.models.tcn import tcn, tcn_parameters
@@ -165,6 +167,14 @@ MODELS: dict[str, Architecture] = {
         "Laplace, the rule of succession",
         {"in_features": 88},
     ),
+    "constant": Architecture(
+        Constant,
+        constant_parameters,
+        "floor",
+        1814,
+        "Laplace, the rule of succession; the median, the mean",
+        {"in_features": 88, "out_features": 88},
+    ),
     "autoregression": Architecture(
         Autoregression,
         autoregression_parameters,
@@ -172,6 +182,14 @@ MODELS: dict[str, Architecture] = {
         1927,
         "Yule, on periodicities in disturbed series",
         _FRAMES | {"order": 8},
+    ),
+    "persistence": Architecture(
+        Persistence,
+        persistence_parameters,
+        "floor",
+        2006,
+        "Hyndman, Koehler, the naive and the seasonal naive forecast",
+        {"in_features": 7, "out_features": 24, "season": 24},
     ),
     "ngram": Architecture(
         NGram,

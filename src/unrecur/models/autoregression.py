@@ -73,10 +73,12 @@ class Autoregression(AbstractSequenceModel):
         """Solve the normal equations in float64; where they leave a choice, take the least weights.
 
         Args:
-            sequences: Pairs of inputs [time, in_features] and targets [time, out_features].
+            sequences: Pairs of inputs [time, in_features] and targets [time, out_features]; steps
+                whose target holds a NaN, as it is not known, are seen but not fitted.
 
         Raises:
-            InputError: There is no sequence, or one does not fit the model or is not finite.
+            InputError: There is no known target, or a sequence does not fit the model or is not
+                finite.
         """
         order = self.convolution.past + 1
         size = 1 + order * self.in_features
@@ -88,16 +90,21 @@ class Autoregression(AbstractSequenceModel):
             _check.frame(y, self.out_features)
             _check.same_length(x, y)
             _check.finite(x, "the inputs")
+            known = ~y.isnan().any(-1)
+            y = y[known]
             _check.finite(y, "the targets")
             padded = torch.cat([x.new_zeros(order - 1, self.in_features), x]).double().cpu()
             # [time, D, order] with the oldest input first, as the convolution's weight has it.
             taps = padded.unfold(0, order, 1).flatten(1)
             rows = torch.cat([torch.ones(len(x), 1, dtype=torch.float64), taps], 1)
+            rows = rows[known.cpu()]
             gram += rows.T @ rows
             moment += rows.T @ y.double().cpu()
-            steps += len(x)
+            steps += len(y)
         if not steps:
-            raise _check.InputError("expected at least one sequence to fit, got none.")
+            raise _check.InputError(
+                "expected at least one sequence with known targets to fit, got none."
+            )
         penalty = torch.full((size,), self.ridge * steps, dtype=torch.float64)
         penalty[0] = 0  # the bias is free
         solved = torch.linalg.lstsq(gram + penalty.diag(), moment, driver="gelsd").solution

@@ -156,4 +156,6 @@ def _tables(results: Results) -> dict[str, Any]:
         "settings": provenance.facts(section(results, "settings")),
         "environment": provenance.facts(section(results, "environment")),
         "data": provenance.data_sheet(results),
+        "notes": lines(section(results, "task"), "notes"),
+        "published": provenance.published_sheet(results),
     }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from unrecur.report.rows import Results, section, value, words
+from unrecur.report.rows import Results, entries, section, value, words
 from unrecur.report.sheets import Sheet
 from unrecur.report.text import ABSENT, duration, number, printable
 
@@ -39,6 +39,31 @@ def facts(mapping: Mapping[str, Any]) -> dict[str, str]:
         A text for each of its keys.
     """
     return {printable(str(key)): words(mapping, key, ABSENT) for key in mapping}
+
+
+def published_sheet(results: Results) -> Sheet:
+    """Tabulate what others have published for the task.
+
+    Args:
+        results: The results of a study.
+
+    Returns:
+        One row a figure.
+    """
+    figures = entries(section(results, "task"), "published")
+    return Sheet(
+        columns=("model", "figure", "unit", "source"),
+        rows=[
+            [
+                words(figure, "model", ABSENT),
+                number(value(figure, "value")),
+                words(figure, "unit", ABSENT),
+                words(figure, "source", ABSENT),
+            ]
+            for figure in figures
+        ],
+        prose=(3,),
+    )
 
 
 def data_sheet(results: Results) -> Sheet:

@@ -16,7 +16,7 @@ from unrecur.report.rows import (
     words,
 )
 from unrecur.report.series import windows
-from unrecur.report.summary import summarise
+from unrecur.report.summary import scores_of, summarise
 from unrecur.report.text import ABSENT, microseconds, number, percent
 from unrecur.report.wording import comparisons
 
@@ -167,12 +167,14 @@ def summary_sheet(results: Results) -> Sheet:
         One row a model.
     """
     columns = ("model", "family", "parameters", "seeds", *SPLITS, "spread of test")
+    scores = scores_of(results)
     return Sheet(
-        columns=(*columns, "training, steps/s", STEP_TIME, "least k"),
+        columns=(*columns, *scores.values(), "training, steps/s", STEP_TIME, "least k"),
         rows=[
             [line.model, line.family, number(line.parameters), str(line.seeds)]
             + [number(x) for x in (line.train, line.valid, line.test)]
-            + [number(line.spread, 2), number(line.train_rate)]
+            + [number(line.spread, 2), *(number(line.scores[name]) for name in scores)]
+            + [number(line.train_rate)]
             + [microseconds(line.step_seconds), number(line.least_k)]
             for line in summarise(results)
         ],

@@ -1,6 +1,6 @@
 """One line a model: what a study found, over its seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -36,6 +36,7 @@ class Summary:
         step_seconds: The median time of one streaming step.
         least_k: The least measured k within the tolerance, where known.
         evidence: What the certificates rest on, where all seeds have the same; else "mixed".
+        scores: The means over seeds of the figures beside the metric, on the test split, by name.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Summary:
     step_seconds: float | None
     least_k: int | None
     evidence: str
+    scores: Mapping[str, float | None]
 
 
 def summarise(results: Results) -> list[Summary]:
@@ -127,7 +129,33 @@ def _summary(model: str, rows: Sequence[Row], results: Results) -> Summary:
             lower_is_better=lower_is_better(results),
         ),
         evidence=_evidence(rows),
+        scores={name: _mean(values(rows, "scores", name)) for name in scores_of(results)},
     )
+
+
+def scores_of(results: Results) -> dict[str, str]:
+    """Name the figures that a task has beside its metric.
+
+    Args:
+        results: The results of a study.
+
+    Returns:
+        For each name its heading: title, unit and direction.
+
+    Example:
+        >>> scores_of({"task": {"scores": {"f1": {"title": "entity F1", "better": "higher"}}}})
+        {'f1': 'entity F1 (higher is better)'}
+    """
+    scores = section(section(results, "task"), "scores")
+    return {name: _heading(section(scores, name), name) for name in scores}
+
+
+def _heading(score: Row, name: str) -> str:
+    unit = words(score, "unit")
+    measured_in = f", {unit}" if unit else ""
+    better = words(score, "better")
+    direction = f" ({better} is better)" if better else ""
+    return f"{words(score, 'title', name)}{measured_in}{direction}"
 
 
 def _evidence(rows: Sequence[Row]) -> str:

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unrecur.report.rows import Results, lines, section, words
-from unrecur.report.summary import Summary, summarise
+from unrecur.report.summary import Summary, scores_of, summarise
 from unrecur.report.text import ABSENT, compact, microseconds, number, shorten
 from unrecur.report.wording import (
     answer,
@@ -39,8 +39,9 @@ def summary_table(results: Results) -> Table:
     caption = Text(f"{metric_title(results, 'test')}, mean ± deviation over seeds")
     table = Table(title=Text(title), caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
-    for head in ("size", "test", "train steps/s", "step \N{MICRO SIGN}s", "least k"):
-        table.add_column(head, justify="right", no_wrap=head in {"size", "test"})
+    heads = ("size", "test", *scores_of(results), "train steps/s", "step \N{MICRO SIGN}s")
+    for head in (*heads, "least k"):
+        table.add_column(Text(head), justify="right", no_wrap=head in {"size", "test"})
     table.add_column("evidence", overflow="fold")
     for line in summarise(results):
         table.add_row(*map(Text, _cells(line)))
@@ -74,6 +75,7 @@ def _cells(line: Summary) -> list[str]:
         shorten(line.model, LONGEST_NAME),
         compact(line.parameters),
         number(line.test) + spread,
+        *map(number, line.scores.values()),
         compact(line.train_rate),
         microseconds(line.step_seconds),
         number(line.least_k),

@@ -11,7 +11,8 @@ class StudyConfig:
 
     Attributes:
         seeds: Each model is trained so many times, with seeds 0, 1, ...
-        parameters: Every trained model has this many parameters, within 2 %.
+        parameters: Every trained model has this many parameters, within 2 %; None for the number
+            that the task suggests.
         epochs: The largest number of epochs; None for each recipe's own.
         budget_seconds: The longest time a model may train; None for no limit.
         tolerance: How much of its metric a model may lose when it is truncated, relative.
@@ -24,7 +25,7 @@ class StudyConfig:
     """
 
     seeds: int = 3
-    parameters: int = 120_000
+    parameters: int | None = None
     epochs: int | None = None
     budget_seconds: float | None = None
     tolerance: float = 0.01
@@ -34,9 +35,9 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         _check.positive_integer(self.seeds, "seeds")
-        _check.positive_integer(self.parameters, "parameters")
-        if self.epochs is not None:
-            _check.positive_integer(self.epochs, "epochs")
+        for name in ("parameters", "epochs"):
+            if getattr(self, name) is not None:
+                _check.positive_integer(getattr(self, name), name)
         if self.budget_seconds is not None:
             _check.positive(self.budget_seconds, "budget_seconds")
         for name in ("tolerance", "margin", "confidence"):

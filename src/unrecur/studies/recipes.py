@@ -1,8 +1,12 @@
 """What a study compares, and how each is trained."""
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from unrecur.data.running import LARGEST_OUTPUT
+from unrecur.data.task import Task
 from unrecur.train.config import TrainConfig
 
 Kind = Literal["recurrent", "feed-forward", "floor"]
@@ -42,3 +46,76 @@ RECIPES: dict[str, Recipe] = {
     "frequencies": Recipe("frequencies", "floor"),
     "markov": Recipe("markov", "floor"),
 }
+
+# The recipes below are not tuned: one learning rate a family, customary in size.
+_SLOW = TrainConfig(learning_rate=1e-3)
+_QUICK = TrainConfig(learning_rate=5e-3)
+_PLAIN: dict[str, Any] = {"dropout": 0.1}
+_ATTENTION: dict[str, Any] = {"layers": 2, "heads": 2, "dropout": 0.1}
+
+# Where the whole sequence is given: models may look ahead.
+WHOLE: dict[str, Recipe] = {
+    "bilstm": Recipe("bidirectional_lstm", "recurrent", _PLAIN, _QUICK),
+    "bigru": Recipe("bidirectional_gru", "recurrent", _PLAIN, _QUICK),
+    "lstm": Recipe("lstm", "recurrent", _PLAIN, _QUICK),
+    "transformer-encoder": Recipe("transformer_encoder", "feed-forward", _ATTENTION, _SLOW),
+    "tcn": Recipe("tcn", "feed-forward", {"kernel_size": 2, **_PLAIN}, _QUICK),
+}
+
+# Where sequences start from a source.
+PAIRS: dict[str, Recipe] = {
+    "lstm-seq2seq": Recipe(
+        "seq2seq", "recurrent", {"cell": "lstm", "input_feeding": False, **_PLAIN}, _QUICK
+    ),
+    "gru-seq2seq": Recipe(
+        "seq2seq", "recurrent", {"cell": "gru", "input_feeding": False, **_PLAIN}, _QUICK
+    ),
+    "transformer": Recipe("transformer_pair", "feed-forward", _ATTENTION, _SLOW),
+    "convs2s": Recipe("convs2s", "feed-forward", {"layers": 3, **_PLAIN}, _SLOW),
+}
+
+BATCHES = 500  # in an epoch, at the most, as far as batches of 64 do it
+LARGEST_BATCH, LEAST_BATCH = 64, 4
+FARTHEST_REACH = 255  # inputs that a TCN sees, where the task does not say
+
+
+def recipes_for(task: Task) -> dict[str, Recipe]:
+    """Choose what a study of a task compares: both families, and the floors that fit it.
+
+    Args:
+        task: The task.
+
+    Returns:
+        The recipes by name.
+    """
+    table = PAIRS if task.sources else WHOLE if task.whole else RECIPES
+    chosen = {
+        name: _fitted(recipe, task) for name, recipe in table.items() if recipe.kind != "floor"
+    }
+    floors = task.floors if isinstance(task.floors, Mapping) else {key: {} for key in task.floors}
+    return chosen | {name: Recipe(name, "floor", dict(options)) for name, options in floors.items()}
+
+
+def _fitted(recipe: Recipe, task: Task) -> Recipe:
+    """Fit a recipe to the inputs, the lengths and the number of the sequences of a task."""
+    options, training = dict(recipe.options), recipe.training
+    if task.sources:
+        options["in_features"] = task.source_features
+    elif task.tokens:
+        options["tokens"] = True
+        # Embeddings and large softmaxes take smaller steps than the frames of the chorales.
+        rate = min(training.learning_rate, _QUICK.learning_rate)
+        training = replace(training, learning_rate=rate)
+    longest = int(task.lengths("train").max())
+    if recipe.model == "tcn":
+        back = task.longest_dependency
+        reach = task.reach or (longest if back is None else back + 1)
+        # A TCN of two taps and L levels sees 2^(L + 1) - 1 inputs.
+        options["levels"] = max(1, math.ceil(math.log2(min(reach, FARTHEST_REACH) + 1)) - 1)
+    if recipe.model == "transformer_pair":
+        options["context"] = task.longest
+    size = min(max(-(-len(task.splits["train"]) // BATCHES), LEAST_BATCH), LARGEST_BATCH)
+    fitting = max(1, LARGEST_OUTPUT // (longest * task.out_features))
+    return replace(
+        recipe, options=options, training=replace(training, batch_size=min(size, fitting))
+    )

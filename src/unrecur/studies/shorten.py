@@ -1,32 +1,33 @@
 """The least window: how few of the last inputs a trained recurrent model needs."""
 
-from collections.abc import Sequence
+import numpy as np
 
 from unrecur.audits.memory import sight, windows_of
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.data.task import Task
+from unrecur.data.task import Split, Task, known_steps
 
 
-def left_out(lengths: Sequence[int], k: int) -> float:
-    """Give the share of steps at which a window of k inputs leaves earlier ones out.
+def left_out(task: Task, split: Split, k: int) -> float:
+    """Give the share of a split's steps at which a window of k inputs leaves earlier ones out.
 
     Args:
-        lengths: The lengths of the sequences.
+        task: The task.
+        split: The split.
         k: The length of the window.
 
     Returns:
-        The share, from 0 (the window holds every sequence whole) to 1.
-
-    Example:
-        >>> left_out([10, 4], 5)
-        0.35714285714285715
+        The share of the steps that count, from 0 (the window holds all inputs so far) to 1.
     """
-    return sum(max(length - k, 0) for length in lengths) / sum(lengths)
+    before = np.cumsum(task.lengths(split)) - task.lengths(split)
+    beyond = total = 0
+    for number, start in enumerate(before.tolist()):
+        known = known_steps(task.pair(split, number)[1])
+        total += int(known.sum())
+        beyond += int(known[max(k - task.continuous * start, 0) :].sum())
+    return beyond / total
 
 
-def least_window(
-    models: list[AbstractSequenceModel], task: Task, full: float, tolerance: float
-) -> int:
+def least_window(models: list[AbstractSequenceModel], task: Task, tolerance: float) -> int | None:
     """Find a short window that costs a model at most a part of its validation metric.
 
     One window for all seeds of a model, judged by the mean of their metrics. Powers of 2 are tried
@@ -37,22 +38,25 @@ def least_window(
     Args:
         models: The same model with several seeds.
         task: The task.
-        full: The mean of their validation metrics.
         tolerance: The part.
 
     Returns:
-        The window.
+        The window; None where none of those tried on a stream, which has no end, is good enough.
     """
     sights = [sight(model, task, "valid") for model in models]
+    full = sum(seen.scores.metric for seen in sights) / len(sights)
 
     def good(k: int) -> bool:
         metrics = [one.point(k).scores.metric for one in sights]
         return sum(metrics) / len(metrics) <= (1 + tolerance) * full
 
-    longest = max(len(x) for x, _ in task.splits["valid"])
-    # The last window holds every sequence whole: it is good up to rounding, and taken untried.
-    *tried, high = windows_of(longest)
-    high = next((k for k in tried if good(k)), high)
+    *tried, last = windows_of(sights[0].longest)
+    high = next((k for k in tried if good(k)), None)
+    if high is None:
+        # The last window holds every sequence whole: it is good up to rounding, and taken untried.
+        if task.continuous and not good(last):
+            return None
+        high = last
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2

@@ -7,9 +7,11 @@ from statistics import median
 import torch
 
 from unrecur.core.equivalence import check_equivalence
-from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.model import AbstractBlockModel, AbstractSequenceModel
+from unrecur.core.state import map_state
+from unrecur.data.running import lengths_for, start_state
 from unrecur.data.task import Task
-from unrecur.train.evaluate import batch_losses
+from unrecur.train.evaluate import summed_losses
 
 SECONDS = 0.15  # spent on each speed
 STREAMED = 64  # steps in a stream
@@ -25,35 +27,40 @@ def measure_speed(model: AbstractSequenceModel, task: Task, batch_size: int) -> 
 
     Returns:
         Sequence steps per second of training (forward, backward) and of evaluation (forward) on
-        batches; the seconds of one streaming step of one sequence; and step_error, the largest
-        difference between what the stream and the block gave.
+        batches; and, for a model with a step form, the seconds of one streaming step of one
+        sequence, and step_error, the largest difference between what the stream and the block gave.
     """
     device = next(model.parameters()).device
-    batches = list(task.batches("train", batch_size))
-    batch = batches[len(batches) // 2]
-    x = batch.x.to(device)
+    batches = -(-len(task.splits["train"]) // batch_size)
+    batch = next(iter(task.batches("train", batch_size, start=batches // 2))).to(device)
     steps = int(batch.lengths.sum())
     trained = any(parameter.requires_grad for parameter in model.parameters())
+    lengths = lengths_for(model, batch)
 
     def train() -> None:
         model.zero_grad()
-        batch_losses(task, model(x)[0], batch).sum().backward()
+        y, _ = model(batch.x, start_state(model, batch, None), lengths)
+        summed_losses(task, y, batch.target, batch.lengths)[0].sum().backward()
 
     @torch.no_grad()
     def forward() -> None:
-        model(x)
-
-    stream = x[:1, :STREAMED]
-
-    @torch.no_grad()
-    def step() -> None:
-        state = model.init_state(1)
-        for x_t in stream.unbind(1):
-            _, state = model.step(x_t, state)
+        model(batch.x, start_state(model, batch, None), lengths)
 
     speeds = {"forward_steps_per_second": steps / _seconds(forward, device)}
-    speeds["step_seconds"] = _seconds(step, device) / stream.shape[1]
-    speeds["step_error"] = check_equivalence(model, stream).largest
+    if not isinstance(model, AbstractBlockModel) and model.receptive_field.causal:
+        stream = batch.x[:1, : min(STREAMED, int(batch.lengths[0]))]
+        with torch.no_grad():
+            first = start_state(model, batch, None)
+            first = model.init_state(1) if first is None else map_state(lambda s: s[:1], first)
+
+        @torch.no_grad()
+        def step() -> None:
+            state = first
+            for x_t in stream.unbind(1):
+                _, state = model.step(x_t, state)
+
+        speeds["step_seconds"] = _seconds(step, device) / stream.shape[1]
+        speeds["step_error"] = check_equivalence(model, stream, first).largest
     if trained:
         model.train()
         speeds["train_steps_per_second"] = steps / _seconds(train, device)

@@ -9,35 +9,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import unrecur
-from unrecur._check import CorruptFileError, InputError, known_name
+from unrecur._check import InputError, known_name
 from unrecur._files import write_atomic
-from unrecur.audits.memory import sight
-from unrecur.certificates.contraction import certify
 from unrecur.data.task import SPLITS, Task
 from unrecur.data.tasks import load_task
 from unrecur.models import MODELS
 from unrecur.models.fitted import Fitted
-from unrecur.models.spec import Spec, load_model
+from unrecur.models.spec import Spec
 from unrecur.studies.budget import matched
+from unrecur.studies.conclude import conclude
 from unrecur.studies.config import StudyConfig
 from unrecur.studies.environment import environment
 from unrecur.studies.listener import Listener
-from unrecur.studies.recipes import RECIPES, Recipe
-from unrecur.studies.shorten import least_window, left_out
+from unrecur.studies.recipes import Recipe, recipes_for
 from unrecur.studies.store import Store, locked
-from unrecur.studies.trial import model_file, run_trial
-from unrecur.studies.verdict import decide
+from unrecur.studies.trial import run_trial
 from unrecur.train.config import TrainConfig
-from unrecur.train.loop import check_causal, fabric_on
+from unrecur.train.loop import check_fits, fabric_on
 
 Row = dict[str, Any]
-# A window counts as feed-forward in the verdict if at so many of the test steps it leaves earlier
-# inputs out; one that holds whole sequences is the recurrent model under another name.
-RESTRICTS = 0.5
 
 
 def study(
@@ -57,8 +50,8 @@ def study(
         task: The task, or the name of one whose data come with the package.
         out: The study's folder.
         config: The settings; the default ones where left out.
-        recipes: What is compared, at least one recurrent recipe; where left out, `RECIPES`, with
-            the floors that the task can be predicted by.
+        recipes: What is compared, at least one recurrent recipe; where left out, those of
+            `recipes_for`.
         listener: Hears how it goes.
         command: What to type to do it again, for the report.
 
@@ -67,7 +60,7 @@ def study(
 
     Raises:
         InputError: The folder holds another study or is in use, there is no recurrent recipe, or a
-            recipe's model looks ahead.
+            recipe's model does not fit the task.
         CorruptFileError: A file of the study is damaged.
         OSError: The folder cannot be written.
 
@@ -81,8 +74,10 @@ def study(
     """
     task = load_task(task) if isinstance(task, str) else task
     config, listener, folder = config or StudyConfig(), listener or Listener(), Path(out)
+    if config.parameters is None:
+        config = replace(config, parameters=task.parameters)
     fabric_on(config.device)
-    chosen = dict(recipes or _recipes_for(task))
+    chosen = dict(recipes or recipes_for(task))
     if not any(recipe.kind == "recurrent" for recipe in chosen.values()):
         raise InputError(
             f"a study needs at least one recurrent recipe, got {', '.join(chosen) or 'none'}."
@@ -110,7 +105,7 @@ def study(
         rows = [done[trial] for trial in trials]
         start = time.monotonic()
         listener.stage("least window and verdict")
-        conclusion = _conclude(task, rows, config, folder)
+        conclusion = conclude(task, rows, config, folder)
         results = {
             "version": unrecur.__version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -126,15 +121,6 @@ def study(
     return results
 
 
-def _recipes_for(task: Task) -> dict[str, Recipe]:
-    """Take the recipes whose floors fit the task."""
-    return {
-        name: recipe
-        for name, recipe in RECIPES.items()
-        if recipe.kind != "floor" or name in task.floors
-    }
-
-
 def _plan(task: Task, recipe: Recipe, config: StudyConfig) -> tuple[Spec, TrainConfig]:
     """Settle a recipe's width and training."""
     training = recipe.training
@@ -144,9 +130,9 @@ def _plan(task: Task, recipe: Recipe, config: StudyConfig) -> tuple[Spec, TrainC
         return _floor(task, recipe), training
     options = {"in_features": task.in_features, **recipe.options}
     options["out_features"] = task.out_features
-    spec = matched(recipe.model, options, config.parameters)
+    spec = matched(recipe.model, options, config.parameters or task.parameters)
     with torch.device("meta"):
-        check_causal(spec.name, spec.build())
+        check_fits(spec.name, spec.build(), task)
     return spec, training
 
 
@@ -154,7 +140,11 @@ def _floor(task: Task, recipe: Recipe) -> Spec:
     """Settle a floor, which has no width: the features that it takes, and its options."""
     build = MODELS[known_name(recipe.model, MODELS, "model")].build
     taken = inspect.signature(build).parameters
-    features = {"in_features": task.in_features, "out_features": task.out_features}
+    features = {
+        "in_features": task.in_features,
+        "out_features": task.out_features,
+        "tokens": task.tokens,
+    }
     options = {name: count for name, count in features.items() if name in taken}
     spec = Spec(recipe.model, options | recipe.options)
     with torch.device("meta"):
@@ -180,7 +170,7 @@ def _identity(
             name: [asdict(spec), asdict(training)] for name, (spec, training) in plan.items()
         },
         "data": dict(task.hashes),
-        "input_box": list(task.input_box),
+        "input_box": None if task.input_box is None else list(task.input_box),
     }
 
 
@@ -193,6 +183,13 @@ def _describe(task: Task) -> dict[str, Any]:
         "unit": task.unit,
         "lower_is_better": True,
         "chance_level": task.chance_level,
+        "scores": {
+            name: {"title": score.title, "unit": score.unit, "better": score.better}
+            for name, score in task.scores.items()
+        },
+        "longest_dependency": task.longest_dependency,
+        "published": [asdict(figure) for figure in task.published],
+        "notes": list(task.notes),
         "splits": {
             split: {
                 "sequences": len(task.splits[split]),
@@ -202,81 +199,3 @@ def _describe(task: Task) -> dict[str, Any]:
             for split in SPLITS
         },
     }
-
-
-def _conclude(task: Task, rows: list[Row], config: StudyConfig, folder: Path) -> dict[str, Any]:
-    """Truncate the best recurrent model and decide."""
-    by_name: dict[str, list[Row]] = {}
-    for row in rows:
-        by_name.setdefault(row["model"], []).append(row)
-    recurrent = {name: found for name, found in by_name.items() if _kind(found) == "recurrent"}
-    # All choices are made on the validation split; the test split is for the verdict alone.
-    best = min(recurrent, key=lambda name: _mean(recurrent[name], "valid"))
-    truncation, truncated = _truncate(task, recurrent[best], config, folder)
-    candidates = {
-        name: np.array([row["test_losses"] for row in found])
-        for name, found in by_name.items()
-        if _kind(found) == "feed-forward"
-    }
-    name = f"{best} on {truncation['k']} inputs"
-    notes = []
-    if truncation["left_out"] >= RESTRICTS:
-        candidates[name] = truncated
-    else:
-        notes.append(
-            f"{name} is no feed-forward candidate: at {100 * truncation['left_out']:.0f} % of the "
-            "test steps only does it leave earlier inputs out."
-        )
-    losses = np.array([row["test_losses"] for row in recurrent[best]])
-    floors = {n: _mean(found, "test") for n, found in by_name.items() if _kind(found) == "floor"}
-    steps = np.array([len(x) for x, _ in task.splits["test"]], dtype=float)
-    verdict = decide(candidates, (best, losses), floors, steps, config.margin, config.confidence)
-    verdict = replace(verdict, reasons=[*verdict.reasons, *notes])
-    return {"verdict": verdict.as_json(), "truncation": truncation}
-
-
-def _kind(rows: list[Row]) -> str:
-    return rows[0]["family"]
-
-
-def _mean(rows: list[Row], split: str) -> float:
-    return sum(row["metric"][split] for row in rows) / len(rows)
-
-
-def _truncate(
-    task: Task, rows: list[Row], config: StudyConfig, folder: Path
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Truncate a model to its least window; give what the test split says about it."""
-    models = [_model(row, folder, config) for row in rows]
-    k = least_window(models, task, _mean(rows, "valid"), config.tolerance)
-    points = [
-        sight(model, task, "test").point(k, certify(model, task.input_box)) for model in models
-    ]
-    bounds = [point.bound for point in points if point.bound is not None]
-    return {
-        "model": rows[0]["model"],
-        "seeds": [row["seed"] for row in rows],
-        "k": k,
-        "left_out": left_out([len(x) for x, _ in task.splits["test"]], k),
-        "tolerance": config.tolerance,
-        "metric": sum(point.scores.metric for point in points) / len(points),
-        "full_metric": _mean(rows, "test"),
-        "output_error_max": max(point.error_max for point in points),
-        "bound": max(bounds) if len(bounds) == len(points) else None,
-    }, np.array([point.scores.loss.tolist() for point in points])
-
-
-def _model(row: Row, folder: Path, config: StudyConfig) -> Any:
-    """Load the model of a finished trial."""
-    path = model_file(folder, row["model"], row["seed"])
-    try:
-        spec, model = load_model(path)
-    except FileNotFoundError as error:
-        raise CorruptFileError(
-            f"the study's model {path} is missing. Delete {folder} and run the study again."
-        ) from error
-    if asdict(spec) != row["spec"]:
-        raise CorruptFileError(
-            f"{path} is not the model of its row. Delete {folder} and run again."
-        )
-    return model.to(fabric_on(config.device).device)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from unrecur._check import InputError
-from unrecur.audits.memory import MemoryPoint, memory_curve
+from unrecur.audits.memory import MemoryPoint, sight, windows_of
 from unrecur.certificates.certificate import Certificate, Evidence
 from unrecur.certificates.contraction import certify
-from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.data.task import SPLITS, Task
 from unrecur.models.fitted import Fitted
 from unrecur.models.spec import Spec, save_model
@@ -21,6 +21,8 @@ from unrecur.studies.speed import measure_speed
 from unrecur.train.config import TrainConfig
 from unrecur.train.evaluate import evaluate
 from unrecur.train.loop import fabric_on, train
+
+TRAIN_NUMBERS = 2**31  # outputs on the training split that are scored; a part of it, if it has more
 
 
 def model_file(folder: Path, name: str, seed: int) -> Path:
@@ -82,7 +84,8 @@ def run_trial(
         model, found = _train(spec, task, training, name, seed, config, folder, listener)
         row |= found
     listener.stage("scoring")
-    scores = {split: evaluate(model, task, split) for split in SPLITS}
+    scored = task.part("train", TRAIN_NUMBERS // task.out_features)
+    scores = {split: evaluate(model, scored, split) for split in SPLITS}
     if any(float(found.loss.min()) < 0 for found in scores.values()):
         raise InputError(
             f"step_loss of task '{task.name}' gave a loss below 0. A study compares metrics by "
@@ -90,9 +93,13 @@ def run_trial(
         )
     row["metric"] = {split: scores[split].metric for split in SPLITS}
     row["test_losses"] = scores["test"].loss.tolist()
-    if recipe.kind == "recurrent":
+    row["scores"] = {
+        name: score.compute(model, task, "test", row["metric"]["test"])
+        for name, score in task.scores.items()
+    }
+    if recipe.kind == "recurrent" and can_be_truncated(model):
         listener.stage("memory curve")
-        row |= _audit(model, task, row["metric"]["test"])
+        row |= _audit(model, task)
     listener.stage("speed")
     row["speed"] = measure_speed(model, task, training.batch_size)
     save_model(model_file(folder, name, seed), spec, model)
@@ -105,7 +112,7 @@ def _fit(spec: Spec, task: Task, device: str) -> AbstractSequenceModel:
     """Fit a floor."""
     model = spec.build()
     assert isinstance(model, Fitted)  # the study has refused others
-    model.fit(task.splits["train"])
+    model.fit(task.pair("train", number) for number in range(len(task.splits["train"])))
     return model.to(fabric_on(device).device).eval()
 
 
@@ -142,12 +149,26 @@ def _train(
     }
 
 
-def _audit(model: AbstractSequenceModel, task: Task, metric: float) -> dict[str, Any]:
+def can_be_truncated(model: AbstractSequenceModel) -> bool:
+    """Say whether a model can be run on its last k inputs alone.
+
+    Args:
+        model: The model.
+
+    Returns:
+        Whether it is causal and starts from nothing.
+    """
+    return model.receptive_field.causal and not isinstance(model, AbstractConditionalModel)
+
+
+def _audit(model: AbstractSequenceModel, task: Task) -> dict[str, Any]:
     """Measure what a recurrent model remembers, and what is proved about it."""
-    certificate = certify(model, task.input_box)
+    seen = sight(model, task, "test")
+    certificate = certify(model, seen.task.box("train", "test"))
+    points = [seen.point(k, certificate) for k in windows_of(seen.longest)]
     return {
-        "full_metric": metric,
-        "memory": [_point(p) for p in memory_curve(model, task, "test", certificate)],
+        "full_metric": seen.scores.metric,
+        "memory": [_point(point) for point in points],
         "certificate": _certificate(certificate),
     }
 

@@ -6,6 +6,7 @@ difference is none in practice.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -143,6 +144,7 @@ def decide(
     steps: Float[np.ndarray, " sequences"],
     margin: float,
     confidence: float,
+    parts: Mapping[str, np.ndarray] | None = None,
 ) -> Verdict:
     """Decide whether recurrence is needed.
 
@@ -159,12 +161,17 @@ def decide(
         steps: The number of steps of each test sequence.
         margin: Differences up to this are none in practice.
         confidence: Of all intervals together.
+        parts: The numbers of the test sequences that a candidate was scored on, where not on all.
 
     Returns:
         The verdict.
     """
     shared = 1 - (1 - confidence) / max(len(candidates), 1)
-    comparisons = [compare(found, recurrent, steps, shared) for found in candidates.items()]
+    name, all_losses = recurrent
+    comparisons = []
+    for candidate in candidates.items():
+        part = (parts or {}).get(candidate[0], np.arange(len(steps)))
+        comparisons.append(compare(candidate, (name, all_losses[:, part]), steps[part], shared))
     comparisons.sort(key=lambda entry: entry.high)
     reasons = [_reason(entry, margin) for entry in comparisons]
     obstacle = _obstacle(comparisons, recurrent, floors, len(steps))

@@ -1,7 +1,8 @@
 """Checkpoints: all that a training run needs to go on exactly, in one safetensors file.
 
-Tensors are named `model.*`, `best.*`, `optimizer.<number>.*` and `random.*`; everything else is
-JSON in the file's metadata. One file, replaced in one move: it is whole or it is the last one.
+Tensors are named `model.*`, `best.*`, `optimizer.<number>.*`, `state.*` and `random.*`; everything
+else is JSON in the file's metadata. One file, replaced in one move: it is whole or it is the last
+one.
 """
 
 import json
@@ -50,6 +51,7 @@ def save_checkpoint(
     model: nn.Module,
     best: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
+    state: list[Tensor],
 ) -> None:
     """Write a checkpoint.
 
@@ -60,6 +62,7 @@ def save_checkpoint(
         model: The model.
         best: The weights of the best epoch so far; empty before the first has ended.
         optimizer: The optimizer.
+        state: What the model carries to the next batch of a stream.
 
     Raises:
         OSError: The file cannot be written; the last checkpoint stays.
@@ -68,6 +71,7 @@ def save_checkpoint(
     tensors |= {f"best.{name}": value for name, value in best.items()}
     for number, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items()}
+    tensors |= {f"state.{number}": leaf for number, leaf in enumerate(state)}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -79,7 +83,7 @@ def save_checkpoint(
 
 def load_checkpoint(
     path: Path, identity: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[Progress, dict[str, Tensor]]:
+) -> tuple[Progress, dict[str, Tensor], list[Tensor]]:
     """Read a checkpoint into a model and an optimizer, and set torch's random state.
 
     Args:
@@ -89,7 +93,7 @@ def load_checkpoint(
         optimizer: Takes its state.
 
     Returns:
-        How far the run has come, and the weights of its best epoch.
+        How far the run has come, the weights of its best epoch, and what the model carries on.
 
     Raises:
         CorruptFileError: The file is truncated or damaged.
@@ -106,7 +110,9 @@ def load_checkpoint(
             torch.set_rng_state(parts["random"]["cpu"])
             if "cuda" in parts["random"] and torch.cuda.is_available():
                 torch.cuda.set_rng_state(parts["random"]["cuda"])
-            return Progress(**progress), parts.get("best", {})
+            carried = parts.get("state", {})
+            state = [carried[str(number)] for number in range(len(carried))]
+            return Progress(**progress), parts.get("best", {}), state
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CorruptFileError(
             f"the checkpoint {path} is truncated or damaged ({error}). Delete it to start this "

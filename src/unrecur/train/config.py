@@ -23,6 +23,7 @@ class TrainConfig:
         patience: Stop after so many epochs without a better validation metric.
         rate: Keep the model stable: after each step, project it to this contraction. None trains
             it freely.
+        workers: The number of processes that read the data; 0 reads between the steps.
 
     Raises:
         InputError: A number is out of range.
@@ -35,12 +36,14 @@ class TrainConfig:
     patience: int = 5
     rate: float | None = None
     schedule: Schedule = "cosine"
+    workers: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
             _check.positive_integer(getattr(self, name), name)
         for name in ("learning_rate", "clip"):
             _check.positive(getattr(self, name), name)
+        _check.count(self.workers, "workers")
         _check.known_name(self.schedule, get_args(Schedule), "schedule")
         if self.rate is not None:
             _check.fraction(self.rate, "rate")

@@ -7,10 +7,10 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.core.state import valid_steps
-from unrecur.data.task import Batch, Split, Task
-
-EVALUATION_BATCH = 64
+from unrecur.core.state import State
+from unrecur.data.losses import counted
+from unrecur.data.running import evaluation_batches, run_blocks, start_state
+from unrecur.data.task import Split, Task
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Scores:
 
     Attributes:
         loss: The sum of the step losses of each sequence.
-        steps: The number of steps of each sequence.
+        steps: The number of steps of each sequence that count.
     """
 
     loss: Float64[Tensor, " N"]
@@ -27,24 +27,27 @@ class Scores:
 
     @property
     def metric(self) -> float:
-        """The mean over all steps of the split."""
+        """The mean over all steps of the split that count."""
         return float(self.loss.sum() / self.steps.sum())
 
 
-def batch_losses(task: Task, y: Tensor, batch: Batch) -> Float64[Tensor, " B"]:
-    """Sum the step losses of each row over its valid part.
+def summed_losses(
+    task: Task, y: Tensor, target: Tensor, lengths: Tensor
+) -> tuple[Float64[Tensor, " B"], Int64[Tensor, " B"]]:
+    """Sum the step losses of each row over the steps that count.
 
     Args:
         task: The task.
         y: The scores [batch, time, scores].
-        batch: What they were computed on.
+        target: The targets, on the same device.
+        lengths: How many steps of each row are valid.
 
     Returns:
-        One sum a row.
+        The sum and the number of the steps, for each row.
     """
-    losses = task.step_loss(y, batch.target.to(y.device))
-    valid = valid_steps(batch.lengths.to(y.device), y.shape[1])
-    return torch.where(valid, losses, 0).sum(1).double()
+    counts = counted(target, lengths.to(y.device))
+    losses = torch.where(counts, task.step_loss(y, target), 0)
+    return losses.sum(1).double(), counts.sum(1)
 
 
 @torch.no_grad()
@@ -60,13 +63,16 @@ def evaluate(model: AbstractSequenceModel, task: Task, split: Split) -> Scores:
         The losses of each sequence, in the split's order, on the CPU.
     """
     model.eval()
-    device = next(model.parameters()).device
     count = len(task.splits[split])
     loss = torch.zeros(count, dtype=torch.float64)
     steps = torch.zeros(count, dtype=torch.long)
-    for batch in task.batches(split, EVALUATION_BATCH):
-        # The zeros of the padding come after the valid part, which a causal model does not see.
-        y, _ = model(batch.x.to(device))
-        loss[batch.index] = batch_losses(task, y, batch).cpu()
-        steps[batch.index] = batch.lengths
+    state: State | None = None
+    for batch in evaluation_batches(model, task, split):
+        state = start_state(model, batch, state)
+        for part, y, after in run_blocks(model, batch, state):
+            left = (batch.lengths - part.start).clamp(min=0)
+            losses, counts = summed_losses(task, y, batch.target[:, part], left)
+            loss[batch.index] += losses.cpu()
+            steps[batch.index] += counts.cpu()
+            state = after
     return Scores(loss, steps)

@@ -12,12 +12,15 @@ from lightning_fabric import Fabric
 
 from unrecur._check import InputError
 from unrecur.certificates.project import project_
-from unrecur.core.model import AbstractSequenceModel
-from unrecur.data.task import Batch, Task
+from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
+from unrecur.core.state import State, detach, leaves, map_state
+from unrecur.data.batches import Batch
+from unrecur.data.running import lengths_for, start_state
+from unrecur.data.task import Task
 from unrecur.models.spec import Spec
 from unrecur.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from unrecur.train.config import TrainConfig
-from unrecur.train.evaluate import batch_losses, evaluate
+from unrecur.train.evaluate import evaluate, summed_losses
 
 SAVE_EVERY = 30.0  # seconds between checkpoints within an epoch; one is always written at its end
 Report = Callable[[Progress, int], None]
@@ -69,8 +72,8 @@ def train(
         The trained model and how it went.
 
     Raises:
-        InputError: The model looks ahead, a loss or gradient is not finite, or the checkpoint is
-            damaged or another run's.
+        InputError: The model does not fit the task, a loss or gradient is not finite, or the
+            checkpoint is damaged or another run's.
         OSError: The checkpoint cannot be written.
     """
     run = _Run(spec, task, config, seed, checkpoint, device)
@@ -95,27 +98,35 @@ class _Run:
         device: str,
     ) -> None:
         self.task, self.config, self.seed, self.checkpoint = task, config, seed, checkpoint
+        settings = asdict(config)
+        del settings["workers"]  # they change no number
+        self.box = task.box("train") if config.rate is not None else None
         self.identity = {
             "model": spec.name,
             "options": spec.options,
-            "config": asdict(config),
+            "config": settings,
             "seed": seed,
             "data": dict(task.hashes),
-            "input_box": list(task.input_box),
+            "input_box": self.box,
         }
         torch.manual_seed(seed)
         self.fabric = fabric_on(device)
         self.bare = spec.build()
-        check_causal(spec.name, self.bare)
+        check_fits(spec.name, self.bare, task)
         optimizer = torch.optim.Adam(self.bare.parameters(), lr=config.learning_rate)
         self.model, self.optimizer = self.fabric.setup(self.bare, optimizer)
         self._project()
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
+        self.state: State | None = None  # after the last batch, where the next one goes on
         if checkpoint is not None and checkpoint.exists():
-            self.progress, self.best = load_checkpoint(
+            self.progress, self.best, carried = load_checkpoint(
                 checkpoint, self.identity, self.bare, optimizer
             )
+            if carried:
+                values = iter(carried)
+                fresh = self.bare.init_state(len(carried[0]))
+                self.state = map_state(lambda leaf: next(values).to(leaf.device), fresh)
         self.saved = self.resumed = time.monotonic()
         self.seconds_before = self.progress.seconds
 
@@ -139,31 +150,41 @@ class _Run:
         # The order depends on seed and epoch alone, so that a resumed epoch meets the same batches.
         order = torch.Generator().manual_seed(1_000_003 * self.seed + progress.epoch)
         self.model.train()
-        for number, batch in enumerate(self.task.batches("train", self.config.batch_size, order)):
-            if number < progress.batch:
-                continue
-            self._batch(batch)
+        batches = self.task.batches(
+            "train",
+            self.config.batch_size,
+            order,
+            progress.batch,
+            self.config.workers,
+            self.fabric.device.type == "cuda",
+        )
+        for batch in batches:
+            self._batch(batch.to(self.fabric.device), budget)
             self._clock()
             if time.monotonic() - self.saved > SAVE_EVERY:
                 self._save()
             report(progress, self.batches)
-            if progress.history and progress.seconds >= budget:
-                return False
+            if progress.seconds >= budget:
+                break
+        # An epoch cut short by the budget is scored too: it may be the only one, or the best.
+        whole = progress.seconds < budget
         self._finish_epoch(time.monotonic() - began)
         report(progress, self.batches)
-        return True
+        return whole
 
-    def _batch(self, batch: Batch) -> None:
+    def _batch(self, batch: Batch, budget: float) -> None:
         """Take one step of the optimizer."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        y, _ = self.model(batch.x.to(self.fabric.device))
-        loss = batch_losses(self.task, y, batch).sum()
-        steps = int(batch.lengths.sum())
+            group["lr"] = self._learning_rate(budget)
+        state = start_state(self.bare, batch, self.state)
+        y, after = self.model(batch.x, state, lengths_for(self.bare, batch))
+        self.state = detach(after) if self.task.continuous else None
+        losses, counts = summed_losses(self.task, y, batch.target, batch.lengths)
+        loss, steps = losses.sum(), int(counts.sum())
         value = float(loss.detach())
         self._check_finite(value, "loss")
         self.optimizer.zero_grad()
-        self.fabric.backward(loss / steps)
+        self.fabric.backward(loss / max(steps, 1))
         norm = self.fabric.clip_gradients(
             self.model, self.optimizer, max_norm=self.config.clip, error_if_nonfinite=False
         )
@@ -183,18 +204,18 @@ class _Run:
                 "kept."
             )
 
-    def _learning_rate(self) -> float:
-        """Give the present step size; see `TrainConfig.schedule`."""
+    def _learning_rate(self, budget: float) -> float:
+        """Give the present step size; where the budget ends first, the cosine follows the time."""
         epochs = self.progress.epoch + self.progress.batch / self.batches
         if self.config.schedule == "inverse":
             return self.config.learning_rate / (1 + epochs)
-        done = epochs / self.config.epochs
+        done = min(max(epochs / self.config.epochs, self.progress.seconds / budget), 1.0)
         return self.config.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
     def _project(self) -> None:
         """Keep the model in the stable set, if it shall be."""
         if self.config.rate is not None:
-            project_(self.bare, self.task.input_box, self.config.rate)
+            project_(self.bare, self.box, self.config.rate)
 
     def _finish_epoch(self, seconds: float) -> None:
         """Score the model, remember it if it is the best, and save."""
@@ -204,7 +225,7 @@ class _Run:
         progress.history.append(
             {
                 "epoch": progress.epoch,
-                "train": progress.loss / progress.steps,
+                "train": progress.loss / max(progress.steps, 1),
                 "valid": valid,
                 "seconds": seconds,
             }
@@ -212,7 +233,7 @@ class _Run:
         if progress.best is None or valid < progress.best:
             progress.best, progress.best_epoch = valid, progress.epoch
             self.best = {name: value.clone() for name, value in self.bare.state_dict().items()}
-        progress.batch, progress.loss, progress.steps = 0, 0.0, 0
+        progress.batch, progress.loss, progress.steps, self.state = 0, 0.0, 0, None
         self._clock()
         self._save()
 
@@ -231,6 +252,7 @@ class _Run:
                 self.bare,
                 self.best,
                 self.optimizer.optimizer,
+                [] if self.state is None else leaves(self.state),
             )
 
     def best_model(self) -> AbstractSequenceModel:
@@ -239,20 +261,34 @@ class _Run:
         return self.bare.eval()
 
 
-def check_causal(name: str, model: AbstractSequenceModel) -> None:
-    """Refuse a model that could read the answers of a task off its inputs.
+def check_fits(name: str, model: AbstractSequenceModel, task: Task) -> None:
+    """Refuse a model that cannot be trained on a task, or that could read its answers.
 
     Args:
         name: What the model is called, for the message.
         model: The model.
+        task: The task.
 
     Raises:
-        InputError: It sees inputs to come.
+        InputError: It sees inputs to come that the task asks for; or it reads tokens where there
+            are numbers, or the other way round; or it needs a source where there is none.
     """
-    if not model.receptive_field.causal:
+    if not (task.whole or model.receptive_field.causal):
         raise InputError(
             f"a {name} sees the inputs to come, which are what the task asks for. Take a causal "
             "model."
+        )
+    if model.takes_tokens is not task.tokens:
+        given = "token ids" if task.tokens else "numbers"
+        raise InputError(
+            f"a {name} built so does not read {given}, which are the inputs of the task "
+            f"'{task.name}'. Many models read tokens with the option tokens=True."
+        )
+    if isinstance(model, AbstractConditionalModel) is not bool(task.sources):
+        raise InputError(
+            f"the task '{task.name}' has a source to start from, and a {name} reads none."
+            if task.sources
+            else f"a {name} starts from a source, and the task '{task.name}' has none."
         )
 
 

@@ -1,0 +1,172 @@
+"""Losses of a step: what a task adds up. Targets that are not known give 0 and no gradient."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Integer, Shaped
+from torch import Tensor
+from torch.nn import functional
+
+from unrecur._check import InputError
+from unrecur.core.state import valid_steps
+
+IGNORED = -100
+"""A class that is not to be predicted, as torch's `ignore_index`; among real numbers NaN is."""
+
+
+def counted(
+    target: Shaped[Tensor, "B T ..."], lengths: Integer[Tensor, " B"]
+) -> Bool[Tensor, "B T"]:
+    """Mark the steps of a padded block at which something is to be predicted.
+
+    Args:
+        target: The targets; of classes some may be `IGNORED`, of real numbers NaN.
+        lengths: How many steps of each row are valid.
+
+    Returns:
+        True where a step counts: it is valid, and some number of its target is known.
+    """
+    known = ~target.isnan() if target.is_floating_point() else target != IGNORED
+    known = known.flatten(2).any(2) if known.dim() > 2 else known
+    return known & valid_steps(lengths, target.shape[1])
+
+
+def bernoulli_nll(
+    scores: Float[Tensor, "*B E"], target: Float[Tensor, "*B E"]
+) -> Float[Tensor, "*B"]:
+    """Give the negative log-likelihood of frames of independent zeros and ones.
+
+    -sum_j [target_j log p_j + (1 - target_j) log(1 - p_j)], p = sigmoid(scores), in nats.
+
+    Args:
+        scores: The log-odds.
+        target: The frames.
+
+    Returns:
+        The sum over the features, for each frame.
+    """
+    known = ~target.isnan()
+    losses = functional.binary_cross_entropy_with_logits(
+        scores, torch.where(known, target, 0), reduction="none"
+    )
+    return torch.where(known, losses, 0).sum(-1)
+
+
+def categorical_nll(
+    scores: Float[Tensor, "*B E"], target: Integer[Tensor, "*B"]
+) -> Float[Tensor, "*B"]:
+    """Give the negative log-likelihood of a class: -log softmax(scores)_target, in nats.
+
+    Args:
+        scores: The unnormalised log-probabilities of the classes.
+        target: The classes, from 0.
+
+    Returns:
+        The loss of each step.
+    """
+    losses = functional.cross_entropy(
+        scores.reshape(-1, scores.shape[-1]), target.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return losses.view(target.shape)
+
+
+def categorical_bits(
+    scores: Float[Tensor, "*B E"], target: Integer[Tensor, "*B"]
+) -> Float[Tensor, "*B"]:
+    """Give the negative log-likelihood of a class in bits; see `categorical_nll`.
+
+    Args:
+        scores: The unnormalised log-probabilities of the classes.
+        target: The classes, from 0.
+
+    Returns:
+        The loss of each step.
+    """
+    return categorical_nll(scores, target) / math.log(2)
+
+
+def absolute_error(
+    scores: Float[Tensor, "*B F"], target: Float[Tensor, "*B F"]
+) -> Float[Tensor, "*B"]:
+    """Give the mean of |scores_j - target_j| over the known numbers of a step.
+
+    Args:
+        scores: The predictions.
+        target: What comes.
+
+    Returns:
+        The mean, for each step, in the target's unit.
+    """
+    return _mean_of_known((scores - _clean(target)).abs(), target)
+
+
+def squared_error(
+    scores: Float[Tensor, "*B F"], target: Float[Tensor, "*B F"]
+) -> Float[Tensor, "*B"]:
+    """Give the mean of (scores_j - target_j)^2 over the known numbers of a step.
+
+    Args:
+        scores: The predictions.
+        target: What comes.
+
+    Returns:
+        The mean, for each step, in the target's unit, squared.
+    """
+    return _mean_of_known((scores - _clean(target)).square(), target)
+
+
+@dataclass(frozen=True)
+class QuantileLoss:
+    """The pinball loss: the mean of max(q e, (q - 1) e) over quantiles q, e = target - prediction.
+
+    It is least where a share q of the targets lies below the prediction of the quantile q (Koenker
+    and Bassett 1978).
+
+    Attributes:
+        quantiles: Each above 0 and below 1, rising.
+
+    Raises:
+        InputError: There is none, or they are out of range or order.
+
+    Example:
+        >>> loss = QuantileLoss((0.1, 0.5, 0.9))
+        >>> round(float(loss(torch.tensor([0.0, 1.0, 3.0]), torch.tensor([2.0]))), 3)
+        0.267
+    """
+
+    quantiles: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        inside = all(0 < q < 1 for q in self.quantiles)
+        if not self.quantiles or not inside or list(self.quantiles) != sorted({*self.quantiles}):
+            raise InputError(
+                f"expected quantiles above 0 and below 1, rising, got {list(self.quantiles)}."
+            )
+
+    def __call__(
+        self, scores: Float[Tensor, "*B G"], target: Float[Tensor, "*B F"]
+    ) -> Float[Tensor, "*B"]:
+        """Give the loss of each step.
+
+        Args:
+            scores: The quantiles of each number of the target side by side, F times Q of them.
+            target: What comes.
+
+        Returns:
+            The mean over quantiles and known numbers.
+        """
+        levels = torch.tensor(self.quantiles, dtype=scores.dtype, device=scores.device)
+        below = _clean(target)[..., None] - scores.unflatten(-1, (target.shape[-1], -1))
+        return _mean_of_known(torch.maximum(levels * below, (levels - 1) * below).mean(-1), target)
+
+
+def _clean(target: Tensor) -> Tensor:
+    """Put zeros for what is not known, as a NaN would go through a mask into the gradient."""
+    return torch.where(target.isnan(), 0, target)
+
+
+def _mean_of_known(losses: Tensor, target: Tensor) -> Tensor:
+    """Average over the known numbers of each step."""
+    known = ~target.isnan()
+    return torch.where(known, losses, 0).sum(-1) / known.sum(-1).clamp(min=1)

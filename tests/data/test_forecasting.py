@@ -1,0 +1,312 @@
+"""Forecasting tasks: metrics against hand values and libraries, inputs against what was given."""
+
+import math
+
+import numpy as np
+import polars
+import pytest
+import torch
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_pinball_loss,
+    mean_squared_error,
+)
+from torchmetrics.functional.regression import symmetric_mean_absolute_percentage_error
+
+from unrecur import InputError, build
+from unrecur.data.forecasting import forecasting_task
+from unrecur.data.own_data import own_data_task
+from unrecur.data.present_step import classification_task, regression_task
+from unrecur.data.running import predictions
+
+SPLIT = (60, 30, 30)
+ROWS = sum(SPLIT)
+
+
+def walk(seed=0, rows=ROWS):
+    rng = np.random.default_rng(seed)
+    return 5 + rng.normal(size=rows).cumsum()
+
+
+def constant(scores, in_features=1):
+    """A model that gives the same scores at every step."""
+    model = build("autoregression", in_features=in_features, out_features=len(scores), order=1)
+    model.convolution.set_weight(torch.zeros_like(model.convolution.weight))
+    model.convolution.bias.copy_(torch.tensor(scores))
+    return model
+
+
+def metric(model, task, split="test"):
+    total, count = 0.0, 0
+    for number, y in predictions(model, task, split):
+        target = task.pair(split, number)[1]
+        known = (~target.isnan()).any(1) if target.is_floating_point() else target >= 0
+        total += float(task.step_loss(y, target)[known].double().sum())
+        count += int(known.sum())
+    return total / count
+
+
+def outputs(model, task, split="test"):
+    """Predictions and targets of the counted steps, side by side."""
+    found = []
+    for number, y in predictions(model, task, split):
+        target = task.pair(split, number)[1]
+        known = ~target.isnan().all(1)
+        found.append((y[known], target[known]))
+    return (torch.cat(part).double().numpy() for part in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize(("season", "horizon"), [(1, 1), (1, 3), (4, 6), (7, 2)])
+def test_mase_is_what_hyndman_and_koehler_say(season, horizon):
+    y = walk()
+    frame = polars.DataFrame({"y": y})
+    task = forecasting_task(
+        frame, target="y", horizon=horizon, season=season, split=SPLIT, context=30, length=8
+    )
+    naive = np.abs(y[season:60] - y[: 60 - season]).mean()
+    errors = [
+        abs(y[t + h] - y[t + h - season * math.ceil(h / season)]) / naive
+        for t in range(89, ROWS - horizon)
+        for h in range(1, horizon + 1)
+    ]
+    assert task.chance_level == pytest.approx(np.mean(errors), rel=1e-4)
+    model = build("persistence", in_features=1, out_features=horizon, season=season)
+    assert metric(model, task) == pytest.approx(task.chance_level, rel=1e-5)
+    # A constant forecast, in the target's own unit.
+    value = 0.3
+    forecast = y[:60].mean() + value * y[:60].std()
+    errors = [
+        abs(y[t + h] - forecast) / naive
+        for t in range(89, ROWS - horizon)
+        for h in range(1, horizon + 1)
+    ]
+    assert metric(constant([value] * horizon), task) == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_several_series_are_scaled_each_by_its_own_error():
+    """A series a hundred times as large counts the same."""
+    one, two = walk(1), walk(2)
+    frame = polars.DataFrame({"y": [*one, *(100 * two)], "s": ["a"] * ROWS + ["b"] * ROWS})
+    options = {"target": "y", "horizon": 2, "split": SPLIT, "length": 9}
+    task = forecasting_task(frame, id="s", **options)
+    alone = [forecasting_task(polars.DataFrame({"y": y}), **options) for y in (one, two)]
+    assert task.chance_level == pytest.approx(np.mean([part.chance_level for part in alone]))
+    rmse = task.scores["rmse"].compute(
+        build("persistence", in_features=1, out_features=2), task, "test", 0.0
+    )
+    squares = [
+        ((y[t + h] - y[t]) * size) ** 2
+        for y, size in ((one, 1), (two, 100))
+        for t in range(89, ROWS - 2)
+        for h in (1, 2)
+    ]
+    assert rmse == pytest.approx(np.sqrt(np.mean(squares)), rel=1e-4)
+
+
+def test_scores_are_those_of_scikit_learn_and_torchmetrics():
+    y = walk(3)
+    task = forecasting_task(
+        polars.DataFrame({"y": y, "x": walk(4)}), target="y", horizon=3, split=SPLIT, length=11
+    )
+    model = build("gru", in_features=2, out_features=3, hidden=4)
+    forecast, truth = outputs(model, task)
+    found = {name: score.compute(model, task, "test", 0.0) for name, score in task.scores.items()}
+    mean, deviation = y[:60].mean(), y[:60].std()
+    assert found["mae"] == pytest.approx(mean_absolute_error(truth, forecast))
+    assert found["mse"] == pytest.approx(mean_squared_error(truth, forecast))
+    own, real = forecast * deviation + mean, truth * deviation + mean
+    assert found["rmse"] == pytest.approx(mean_squared_error(real, own) ** 0.5, rel=1e-5)
+    theirs = symmetric_mean_absolute_percentage_error(torch.tensor(own), torch.tensor(real))
+    assert found["smape"] == pytest.approx(100 * float(theirs), rel=1e-5)
+    assert mean_absolute_percentage_error(real, own) > 0
+    # A part of a split is scored with the scales of its series.
+    part = task.part("test", 20)
+    assert part.scores["rmse"].compute(model, part, "test", 0.0) > 0
+
+
+def test_quantiles_are_scored_by_the_pinball_loss():
+    levels = (0.1, 0.5, 0.8)
+    y = walk(5)
+    task = forecasting_task(
+        polars.DataFrame({"y": y}), target="y", horizon=2, quantiles=levels, split=SPLIT, length=7
+    )
+    assert task.out_features == 6
+    model = build("gru", in_features=1, out_features=6, hidden=3)
+    forecast, truth = outputs(model, task)
+    forecast = forecast.reshape(len(truth), 2, 3)
+    naive = np.abs(np.diff(y[:60])).mean() / y[:60].std()
+    theirs = np.mean(
+        [
+            mean_pinball_loss(truth.ravel(), forecast[..., n].ravel(), alpha=level)
+            for n, level in enumerate(levels)
+        ]
+    )
+    assert metric(model, task) == pytest.approx(theirs / naive, rel=1e-5)
+    scores = {name: task.scores[name].compute(model, task, "test", 0.0) for name in task.scores}
+    inside = (forecast[..., 0] <= truth) & (truth <= forecast[..., 2])
+    assert scores["coverage"] == pytest.approx(100 * inside.mean())
+    assert scores["mase"] == pytest.approx(
+        np.abs(forecast[..., 1] - truth).mean() / naive, rel=1e-5
+    )
+    with pytest.raises(InputError, match="quantiles"):
+        forecasting_task(polars.DataFrame({"y": y}), target="y", quantiles=(0.5, 0.1))
+
+
+def test_inputs_are_scaled_filled_indicated_and_one_hot():
+    y, x = walk(6), walk(7)
+    x[[0, 5, 6, 70]] = np.nan
+    day = ["mon", "tue"] * 59 + ["sun", None]
+    frame = polars.DataFrame({"y": y, "x": x, "day": day, "same": [3.0] * ROWS})
+    task = forecasting_task(frame, target="y", split=SPLIT, length=200, context=0)
+    inputs, targets = task.pair("train", 0)
+    mean, deviation = np.nanmean(x[:60]), np.nanstd(x[:60])
+    filled = x.copy()
+    filled[0], filled[5:7], filled[70] = mean, x[4], x[69]
+    expected = np.stack(
+        [
+            (y - y[:60].mean()) / y[:60].std(),
+            (filled - mean) / deviation,
+            np.isnan(x),
+            [name == "mon" for name in day],
+            [name == "tue" for name in day],
+        ],
+        1,
+    )
+    np.testing.assert_allclose(inputs, expected[:59], atol=1e-5)
+    np.testing.assert_allclose(targets[:, 0], expected[1:60, 0], atol=1e-5)
+    np.testing.assert_allclose(task.pair("test", 0)[0], expected[89:119], atol=1e-5)
+    notes = " ".join(task.notes)
+    assert "'same' is constant in training and left out" in notes
+    assert "'x' has 4 missing values" in notes
+    assert "1 other values later" in notes
+    assert "1 missing values too" in notes
+
+
+def test_known_columns_are_given_ahead_and_static_ones_repeated():
+    calendar = np.arange(ROWS) % 5
+    frame = polars.DataFrame({"y": walk(8), "calendar": calendar, "kind": [1.0] * ROWS})
+    two = polars.concat(
+        [
+            frame.with_columns(s=polars.lit(s), kind=polars.lit(k))
+            for s, k in (("a", 1.0), ("b", 2.0))
+        ]
+    )
+    task = forecasting_task(
+        two,
+        target="y",
+        horizon=4,
+        known=["calendar"],
+        static=["kind"],
+        id="s",
+        split=SPLIT,
+        length=60,
+    )
+    x, _ = task.pair("train", 0)
+    seen = x[:, 1].double().numpy()
+    train = np.concatenate([calendar[:60]] * 2)
+    np.testing.assert_allclose(seen, (calendar[4:60] - train.mean()) / train.std(), atol=1e-5)
+    assert {float(task.pair("train", n)[0][:, 2].unique()) for n in (0, 1)} == {-1.0, 1.0}
+    with pytest.raises(InputError, match="column 'calendar': expected a static column"):
+        forecasting_task(two, target="y", static=["calendar"], id="s")
+
+
+def test_missing_targets_are_not_counted():
+    y = walk(9)
+    y[[30, 100]] = np.nan
+    task = forecasting_task(polars.DataFrame({"y": y}), target="y", split=SPLIT, length=7)
+    assert [int(task.counted(split).sum()) for split in task.splits] == [58, 30, 29]
+    assert any("missing at 2 steps, which are not counted" in note for note in task.notes)
+    fitted = build("autoregression", in_features=task.in_features, out_features=1, order=2)
+    fitted.fit(task.pair("train", number) for number in range(len(task.splits["train"])))
+    assert metric(fitted, task, "train") < 2
+    y[91:] = np.nan
+    y[90] = np.nan
+    with pytest.raises(InputError, match="no target is known in the split 'test'"):
+        forecasting_task(polars.DataFrame({"y": y}), target="y", split=SPLIT)
+
+
+def test_regression_and_classification_of_the_present_step():
+    x = walk(10)
+    y = np.roll(x, 1)
+    frame = polars.DataFrame({"x": x, "y": y, "on": (np.diff(x, prepend=0) > 0).astype(int)})
+    task = regression_task(frame, target="y", inputs=["x"], split=SPLIT, length=10)
+    assert (task.in_features, task.out_features) == (1, 1)
+    median = np.median(y[:60])
+    level = np.abs(y[90:] - median).mean() / np.abs(y[:60] - median).mean()
+    assert task.chance_level == pytest.approx(level, rel=1e-4)
+    assert [int(task.counted(split).sum()) for split in task.splits] == list(SPLIT)
+    task = classification_task(frame, target="on", inputs=["x"], split=SPLIT, length=10)
+    share = frame["on"][:60].mean()
+    right = frame["on"][90:].to_numpy()
+    level = -np.mean(right * np.log(share) + (1 - right) * np.log(1 - share))
+    assert task.chance_level == pytest.approx(level, rel=1e-4)
+    classes = torch.cat([task.pair("test", n)[1] for n in range(len(task.splits["test"]))])
+    assert classes[classes >= 0].tolist() == right.tolist()
+    model = constant([0.0, 1.0])
+    assert task.scores["accuracy"].compute(model, task, "test", 0.0) == pytest.approx(right.mean())
+
+
+def test_a_table_for_each_split(tmp_path):
+    files = {}
+    for number, split in enumerate(("train", "valid", "test")):
+        files[split] = tmp_path / f"{split}.csv"
+        polars.DataFrame({"x": walk(number), "c": ["a", "b"] * 60}).write_csv(files[split])
+    task = classification_task(files, target="c", length=50)
+    assert [int(task.counted(split).sum()) for split in task.splits] == [ROWS] * 3
+    with pytest.raises(InputError, match="a table for each of train, valid, test"):
+        classification_task({"train": files["train"]}, target="c")
+
+
+def test_splits_by_fractions_and_by_times():
+    days = polars.date_range(polars.date(2020, 1, 1), polars.date(2020, 4, 9), eager=True)
+    frame = polars.DataFrame({"t": days, "y": walk(11, 100)})
+    task = forecasting_task(frame, target="y", time="t")
+    assert any("70 steps for training, 10 for validation, 20 for test" in n for n in task.notes)
+    task = forecasting_task(frame, target="y", time="t", split=("2020-02-01", "2020-03-01"))
+    assert any("31 steps for training, 29 for validation, 40 for test" in n for n in task.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": (0.7, 0.2, 0.2)}, "expected a split"),
+        ({"split": (100, 30, 30)}, "needs 160 in each series, got one of 120"),
+        ({"split": ("2020-01-01", "2020-02-01")}, "needs dates"),
+        ({"split": (0.7, 0.1, 0.2), "horizon": 13}, "split 'valid' has 12 steps, too few"),
+        ({"split": (0.999, 0.0005, 0.0005)}, "expected steps in all splits"),
+        ({"horizon": 0}, "expected a horizon of 1 or more"),
+        ({"horizon": [0, 1]}, "every step of the horizon"),
+        ({"horizon": [3, 1]}, "rising"),
+        ({"season": 80, "split": SPLIT}, "training shorter than the season"),
+        ({"target": "none"}, "expected a column 'none'"),
+        ({"target": "name"}, "target 'name': expected numbers, got text"),
+        ({"static": ["x"], "known": ["x"]}, "named 2 times"),
+        ({"inputs": ["name"]}, "at most 32 categories, got 84"),
+        ({"frequency": "1h"}, "needs times"),
+        ({"length": 0}, "length must be"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, message):
+    frame = polars.DataFrame({"y": walk(12), "x": walk(13), "name": [f"n{n}" for n in range(ROWS)]})
+    with pytest.raises(InputError, match=message):
+        forecasting_task(frame, **({"target": "y", "inputs": ["x"]} | options))
+
+
+def test_a_constant_target_is_refused():
+    with pytest.raises(InputError, match="expected it to change in training"):
+        forecasting_task(polars.DataFrame({"y": [1.0] * 100}), target="y")
+
+
+def test_the_one_call_for_a_file(tmp_path):
+    path = tmp_path / "my load.csv"
+    frame = polars.DataFrame({"load": walk(14), "on": [0, 1] * 60, "kind": ["a", "b"] * 60})
+    frame.write_csv(path)
+    assert own_data_task(path, "load").out_features == 1
+    assert own_data_task(path, "on", horizon=2).step_loss.quantiles == ()
+    for target, horizon, classes in (("kind", None, 2), ("on", 0, 2), ("load", 0, 1)):
+        task = own_data_task(path, target, horizon=horizon)
+        assert (task.name, task.out_features) == ("my load", classes)
+    with pytest.raises(InputError, match="at the present step"):
+        own_data_task(path, "kind", quantiles=(0.5,))
+    assert any("SHA-256" in note for note in own_data_task(path, "load").notes)
