@@ -33,7 +33,7 @@ def files(tmp_path):
     """A text in a folder with spaces and other letters in its name."""
     folder = tmp_path / "my bücher"
     folder.mkdir()
-    texts = {"train": POEM, "valid": "Der Löwe lief.\n", "test": "Ein Fluß am Abend.\nEnde\n"}
+    texts = {"train": POEM, "valid": "Ein Löwe lief.\n", "test": "Ein Fluß am Abend.\nEnde\n"}
     for split, text in texts.items():
         (folder / f"{split}.txt").write_text(text, "utf-8")
     return {split: folder / f"{split}.txt" for split in SPLITS}
@@ -82,7 +82,7 @@ def test_a_byte_that_is_no_utf8_is_named(tmp_path, monkeypatch, block, kind):
     with pytest.raises(InputError, match="line 2, byte 6 of the line"):
         list(units(Part(path, 8)))  # lines count from the begin of the file
     path.write_bytes(b"abc\nde\xe2\x82" if kind == "txt" else gzip.compress(b"abc\nde\xe2\x82"))
-    with pytest.raises(InputError, match="line 2, byte 3 of the line: .* got 0xe2"):
+    with pytest.raises(InputError, match=r"line 2, byte 3 of the line: .* got 0xe2"):
         list(units(Part(path)))
 
 
@@ -134,13 +134,7 @@ def test_words_are_those_of_a_slow_loop(tmp_path):
     slow = [word for line in text.split("\n") for word in [*line.split(), "<eos>"]]
     tokenizer = found.tokenizer
     assert [tokenizer.words[i] for i in found.tokens["test"].ids] == slow
-    # The two most frequent: 62 line ends, 61 b; then the alphabet.
-    assert tokenizer.words == ["b", "<eos>", "<unk>", "a", "c"] or tokenizer.words[:2] == [
-        "<eos>",
-        "b",
-    ]
-    counts = [slow.count(word) for word in tokenizer.words]
-    assert counts == sorted(counts, reverse=True)
+    assert tokenizer.words == ["<eos>", "b", "<unk>", "a", "c"]  # 61, 61, 20, 20, 1
 
 
 def test_words_that_are_too_long_are_refused(tmp_path, monkeypatch):
@@ -202,10 +196,10 @@ def test_one_file_is_found_again_and_not_read(files, tmp_path, monkeypatch):
 def test_a_file_that_was_just_written_is_hashed_again(files, tmp_path):
     before = tokenized(files, "character", cache=tmp_path)
     times = files["valid"].stat()
-    files["valid"].write_text("Der Löwe rief.\n", "utf-8")  # of the same size
+    files["valid"].write_text("Ein Löwe rief.\n", "utf-8")  # of the same size
     os.utime(files["valid"], ns=(times.st_atime_ns, times.st_mtime_ns))
     after = tokenized(files, "character", cache=tmp_path)
-    assert after.tokenizer.decode(ids_of(after)["valid"]) == "Der Löwe rief.\n"
+    assert after.tokenizer.decode(ids_of(after)["valid"]) == "Ein Löwe rief.\n"
     assert after.hashes["valid"] != before.hashes["valid"]
 
 
@@ -213,10 +207,10 @@ def test_a_change_that_keeps_size_and_time_is_seen_later_too(files, tmp_path, mo
     monkeypatch.setattr(content, "SETTLED", 0)
     tokenized(files, "character", cache=tmp_path)
     times = files["valid"].stat()
-    files["valid"].write_text("Der Löwe rief.\n", "utf-8")
+    files["valid"].write_text("Ein Löwe rief.\n", "utf-8")
     os.utime(files["valid"], ns=(times.st_atime_ns, times.st_mtime_ns))
     after = tokenized(files, "character", cache=tmp_path)
-    assert after.tokenizer.decode(ids_of(after)["valid"]) == "Der Löwe rief.\n"
+    assert after.tokenizer.decode(ids_of(after)["valid"]) == "Ein Löwe rief.\n"
 
 
 @pytest.mark.parametrize("level", ["word", "character", "bpe"])
@@ -279,7 +273,7 @@ def test_a_cache_that_cannot_be_written_is_named(files, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(corpus, "write_tokens", refuse)
-    with pytest.raises(InputError, match="cannot be read or written .*Set XDG_CACHE_HOME"):
+    with pytest.raises(InputError, match=r"cannot be read or written .*Set XDG_CACHE_HOME"):
         tokenized(files, "byte", cache=tmp_path)
 
 
@@ -308,7 +302,7 @@ def test_progress_goes_up_to_the_total(files, tmp_path, monkeypatch, level, time
 # Cutting one file
 
 
-@given(text=words.filter(lambda text: len(text) > 60), kind=st.sampled_from(["txt", "gz"]))
+@given(text=st.text("ab \n€", min_size=60, max_size=200), kind=st.sampled_from(["txt", "gz"]))
 def test_the_parts_of_a_file_are_the_file(tmp_path_factory, text, kind):
     path = tmp_path_factory.mktemp("text") / f"a.{kind}"
     path.write_bytes(gzip.compress(text.encode()) if kind == "gz" else text.encode())
@@ -370,16 +364,15 @@ def test_a_uniform_model_has_the_perplexity_of_the_vocabulary(files, tmp_path, l
 
 def test_unknown_tokens_are_one_more_and_counted(files, tmp_path):
     task = language_task("t", "T", files, "word", cache=tmp_path)
-    assert any("4 of the 7 words of test" in note and "<unk>" in note for note in task.notes)
+    assert any("2 of the 7 words of test" in note and "<unk>" in note for note in task.notes)
     learned = len({*POEM.split()}) + 1
     assert task.in_features == learned + 1
     _, target = task.pair("test", 0)
-    assert (target == learned).sum() == 4
+    assert (target == learned).sum() == 2
     files["train"].write_text(POEM + "<unk>\n", "utf-8")
     task = language_task("t", "T", files, "word", cache=tmp_path)
     assert task.in_features == learned + 1
     assert not any("not in the training text" in note for note in task.notes)
-    files["valid"].write_text("€", "utf-8")
 
 
 def test_a_text_of_ones_own_is_named_after_its_file(files, tmp_path):

@@ -384,7 +384,7 @@ def test_a_study_of_whole_sequences_has_models_that_look_ahead(tmp_path):
 
 
 def test_a_study_of_translation(tmp_path):
-    results = study(small_translation(), tmp_path, SHORT)
+    results = study(small_translation(), tmp_path, dataclasses.replace(SHORT, parameters=80_000))
     assert {row["model"] for row in results["rows"]} == set(PAIRS)
     assert results["truncation"] is None
     assert any("cannot be truncated" in reason for reason in results["verdict"]["reasons"])

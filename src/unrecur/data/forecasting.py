@@ -17,6 +17,8 @@ from unrecur.data.splitting import FRACTIONS, Splitting
 from unrecur.data.task import SPLITS, Task
 from unrecur.data.windows import Windows
 
+LEAST_ORDER = 24  # inputs that the linear floor sees
+
 
 def forecasting_task(
     source: Any,
@@ -114,10 +116,20 @@ def forecasting_task(
         chance_level=_naive_level(windows["test"], loss, season, series.offsets),
         splits=windows,
         hashes=hashes_of(prepared, windows),
-        floors=() if loss_of else ("persistence", "autoregression"),
+        floors=_floors(season, targets, leads, loss_of),
         scores=ForecastScores(targets, scales, loss).table(),
         notes=(*prepared.notes, *notes, *more),
     )
+
+
+def _floors(
+    season: int, targets: Sequence[str], leads: Sequence[int], quantiles: Sequence[float]
+) -> dict[str, dict[str, Any]]:
+    """Choose the floors, which give one forecast and no quantiles."""
+    if quantiles:
+        return {}
+    past = {"season": season, "targets": len(targets), "leads": list(leads)}
+    return {"persistence": past, "autoregression": {"order": max(season, LEAST_ORDER)}}
 
 
 def _leads(horizon: int | Sequence[int]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import torch
 from unrecur._check import InputError
 from unrecur.data.columns import categories
 from unrecur.data.forecast_scores import ForecastScores, ScaledError
-from unrecur.data.forecasting import hashes_of, numbers_of, windows_of
+from unrecur.data.forecasting import LEAST_ORDER, hashes_of, numbers_of, windows_of
 from unrecur.data.losses import IGNORED, categorical_nll
 from unrecur.data.prepared import Plan, Prepared, prepare
 from unrecur.data.scaling import target_scale
@@ -85,7 +85,7 @@ def regression_task(
         chance_level=_level(windows["test"], median, loss),
         splits=windows,
         hashes=hashes_of(prepared, windows),
-        floors=("autoregression",),
+        floors={"autoregression": {"order": LEAST_ORDER}, "constant": {"of": "median"}},
         scores=ForecastScores((target,), (scale,), loss).table(),
         notes=(*prepared.notes, *notes),
     )
@@ -149,6 +149,7 @@ def classification_task(
         chance_level=_level(windows["test"], frequencies, categorical_nll),
         splits=windows,
         hashes=hashes_of(prepared, windows),
+        floors={"constant": {}},
         scores={"accuracy": accuracy},
         notes=(*prepared.notes, *notes, *more),
     )

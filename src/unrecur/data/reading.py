@@ -97,6 +97,7 @@ def reading_task(
         splits=splits,
         tokens=True,
         whole=True,
+        floors={"constant": {"of": "odds"}},
         scores={
             "exact_match": Score(
                 "exact match",

@@ -176,6 +176,7 @@ def _task(
         splits=splits,
         tokens=True,
         whole=True,
+        floors={"constant": {}},
         parameters=PARAMETERS,
         notes=(_words_note(vocabulary, splits), *notes),
         **fields,

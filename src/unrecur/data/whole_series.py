@@ -122,6 +122,7 @@ def _classes(
         "unit": "nats per series",
         "out_features": len(names),
         "step_loss": categorical_nll,
+        "floors": {"constant": {}},
         "chance_level": math.log(len(names)),
         "scores": {"accuracy": accuracy},
     }
@@ -148,6 +149,7 @@ def _numbers(
         "unit": "variances of training",
         "out_features": 1,
         "step_loss": squared_error,
+        "floors": {"constant": {"of": "mean"}},
         "chance_level": 1.0,
         "scores": {
             "rmse": Score("root mean squared error", "", "lower", RootMeanSquare(scale.deviation))

@@ -12,15 +12,15 @@ from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State
 
-Of = Literal["classes", "median", "mean"]
+Of = Literal["classes", "odds", "median", "mean"]
 
 
 class Constant(AbstractSequenceModel):
     """Give the same scores at every step: frequencies of classes, or a median or mean of numbers.
 
-    Of classes the scores are log p_c = log((n_c + 1) / (n + C)), with Laplace's rule of succession;
-    the median is least in absolute error, the mean in squared error. Targets that are not known (a
-    class below 0, NaN) do not count.
+    Of classes the scores are log p_c = log((n_c + 1) / (n + C)), with Laplace's rule of succession,
+    of zeros and ones the log-odds of (n_1 + 1) / (n + 2); the median is least in absolute error,
+    the mean in squared error. Targets that are not known (a class below 0, NaN) do not count.
 
     Args:
         in_features: The number of features, or of token ids.
@@ -93,7 +93,11 @@ class Constant(AbstractSequenceModel):
             self.scores.copy_(((counts + 1) / (counts.sum() + self.out_features)).log())
             return
         targets = torch.cat([target.double() for _, target in sequences])
-        middle = targets.nanmedian(0).values if self.of == "median" else targets.nanmean(0)
+        if self.of == "odds":
+            count = (~targets.isnan()).sum(0)
+            middle = torch.logit((targets.nansum(0) + 1) / (count + 2))
+        else:
+            middle = targets.nanmedian(0).values if self.of == "median" else targets.nanmean(0)
         if middle.isnan().any():
             raise _check.InputError("expected known targets in every column, got only NaN in one.")
         self.scores.copy_(middle)
