@@ -133,13 +133,13 @@ def test_beginnings_and_ends_are_paired():
         return list(notes_of(track(*events)))
 
     silent = Message("note_on", note=60, velocity=0)
-    assert messages((5, "note_on", 60), (9, silent)) == [MidiNote(0, 60, 5, 9)]
+    end = MetaMessage("end_of_track")
+    assert messages((5, "note_on", 60), (9, silent), (20, end)) == [MidiNote(0, 60, 5, 9)]
     again = messages((0, "note_on", 60), (3, "note_on", 60), (9, "note_off", 60))
     assert again == [MidiNote(0, 60, 0, 9)]
     channels = messages((0, "note_on", 60, 1), (2, "note_off", 60, 2), (4, "note_off", 60, 1))
     assert channels == [MidiNote(1, 60, 0, 4)]
     assert messages((3, "note_off", 60)) == []
-    end = MetaMessage("end_of_track")
     assert messages((2, "note_on", 61), (8, end)) == [MidiNote(0, 61, 2, 8)]
 
 

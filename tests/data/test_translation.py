@@ -13,8 +13,8 @@ from unrecur.core.field import Field
 from unrecur.core.model import AbstractConditionalModel
 from unrecur.data import translation
 from unrecur.data.bleu import Bleu, corpus_bleu
+from unrecur.data.byte_pairs import BPETokenizer
 from unrecur.data.task import SPLITS
-from unrecur.data.tokenize import BPETokenizer
 from unrecur.data.translation import translation_task
 from unrecur.models.ngram import NGram
 
@@ -114,8 +114,7 @@ def test_a_table_gives_what_two_files_give(files, tmp_path, ending):
     tables = {
         split: write(
             tmp_path / f"{split}.tsv",
-            [f"{a} \t{b}" for a, b in zip(ENGLISH, GERMAN, strict=True)]
-            * (20 if split == "train" else 1),
+            [f"{a} \t{b}" for a, b in zip(ENGLISH, GERMAN, strict=True)] * times,
             ending,
         )
         for split, times in {"train": 20, "valid": 1, "test": 1}.items()

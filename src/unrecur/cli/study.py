@@ -2,15 +2,20 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unrecur.cli.options import DataDir, Device, TaskName
+from unrecur.cli.options import Device
+from unrecur.cli.task_options import with_task
+
+if TYPE_CHECKING:
+    from unrecur.data.task import Task
 
 
+@with_task
 def study(
-    task: TaskName,
+    task: "Task",
     seeds: Annotated[
         int | None, typer.Option(help="Train each model so many times.", show_default="3")
     ] = None,
@@ -22,8 +27,11 @@ def study(
         Path | None,
         typer.Option(help="The study's folder; made if new.", show_default="runs/TASK"),
     ] = None,
-    data_dir: DataDir = None,
     device: Device = "cpu",
+    parameters: Annotated[
+        int | None,
+        typer.Option(help="How many each model shall have.", show_default="the task's own"),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Train each model so many epochs.", show_default="12")
     ] = None,
@@ -40,25 +48,26 @@ def study(
     from rich.console import Console
 
     from unrecur.cli.progress import Bars
-    from unrecur.data.tasks import load_task
     from unrecur.report.page import write_page
     from unrecur.report.table import print_results
     from unrecur.studies.config import SMOKE, StudyConfig
     from unrecur.studies.study import study as run
 
     config = SMOKE if smoke else StudyConfig()
+    if smoke:
+        config = replace(config, parameters=max(LEAST_SMOKE, task.parameters // 6))
     config = replace(
         config,
         seeds=config.seeds if seeds is None else seeds,
         budget_seconds=budget_seconds,
+        parameters=config.parameters if parameters is None else parameters,
         epochs=config.epochs if epochs is None else epochs,
         device=device,
     )
-    loaded = load_task(task, data_dir)
-    folder = out or Path("runs") / (f"{loaded.name}-smoke" if smoke else loaded.name)
+    folder = out or Path("runs") / (f"{task.name}-smoke" if smoke else task.name)
     console = Console()
-    with Bars(console, loaded.unit) as listener:
-        results = run(loaded, folder, config, listener=listener, command=_command())
+    with Bars(console, task.unit) as listener:
+        results = run(task, folder, config, listener=listener, command=_command())
     write_page(results, folder / "report.html")
     print_results(results, console)
     console.print(f"The page: {folder / 'report.html'}", soft_wrap=True, highlight=False)

@@ -8,7 +8,7 @@ from unrecur import _check
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.running import evaluation_batches, start_state
 from unrecur.data.task import Split, Task
-from unrecur.data.tokenize import AbstractTokenizer
+from unrecur.data.tokenizer import AbstractTokenizer
 from unrecur.models.decoding import greedy
 
 MORE = 10  # tokens that a translation may have beyond twice those of its source

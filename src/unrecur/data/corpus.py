@@ -19,7 +19,8 @@ from unrecur.data.content import Text, split_texts
 from unrecur.data.lines import units
 from unrecur.data.task import SPLITS, Split
 from unrecur.data.token_files import TokenFile, open_tokens, write_tokens
-from unrecur.data.tokenize import TOKENIZERS, AbstractTokenizer, Level, fingerprint
+from unrecur.data.tokenize import TOKENIZERS, Level, fingerprint
+from unrecur.data.tokenizer import AbstractTokenizer
 
 Report = Callable[[int, int], None]
 X = TypeVar("X")

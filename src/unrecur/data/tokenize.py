@@ -1,91 +1,25 @@
-"""Tokenizers: text to ids and back, by words, characters, bytes or byte pairs."""
+"""Tokenizers by words, characters and bytes, and the table of all."""
 
 import hashlib
 import itertools
 import json
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
 from unrecur import _check
 from unrecur._check import InputError
+from unrecur.data.byte_pairs import BPETokenizer
 from unrecur.data.lines import LONGEST
+from unrecur.data.tokenizer import AbstractTokenizer
 
 Level = Literal["word", "character", "byte", "bpe"]
 END = "<eos>"
 UNKNOWN = "<unk>"
 MOST_WORDS = 2**24  # different ones; they are held in memory
-
-
-class AbstractTokenizer(ABC):
-    """A map from text to token ids, learned from the training text alone.
-
-    Text comes in units, as `lines.units` gives them, and joined they are the text.
-    """
-
-    encoding: ClassVar[str] = "utf-8"
-    """How the bytes of a file are decoded before."""
-    ends_lines: ClassVar[bool] = False
-    """Whether a line end is a token, so that a last line without one gets it."""
-    size: int
-    """The number of ids that were learned."""
-    unknown: int | None = None
-    """The id of what the training text has not: `size` where it was not learned itself."""
-
-    @classmethod
-    @abstractmethod
-    def learn(cls, units: Iterable[list[str]], vocabulary: int | None) -> "AbstractTokenizer":
-        """Learn from the training text.
-
-        Args:
-            units: The text.
-            vocabulary: How many ids there are to be; None where the text decides.
-
-        Returns:
-            The tokenizer.
-        """
-
-    @classmethod
-    @abstractmethod
-    def loads(cls, content: str) -> "AbstractTokenizer":
-        """Read what `dumps` wrote.
-
-        Args:
-            content: JSON.
-
-        Returns:
-            The tokenizer.
-        """
-
-    @abstractmethod
-    def dumps(self) -> str:
-        """Write what was learned, as JSON."""
-
-    @abstractmethod
-    def encode(self, units: list[str]) -> np.ndarray:
-        """Map text to ids.
-
-        Args:
-            units: The text.
-
-        Returns:
-            The ids, one array for all.
-        """
-
-    @abstractmethod
-    def decode(self, ids: Iterable[int]) -> str:
-        """Map ids to text.
-
-        Args:
-            ids: The ids.
-
-        Returns:
-            The text.
-        """
 
 
 class WordTokenizer(AbstractTokenizer):
@@ -239,72 +173,6 @@ class ByteTokenizer(AbstractTokenizer):
     def decode(self, ids: Iterable[int]) -> str:
         """Read the bytes as UTF-8; those that are none become U+FFFD."""
         return bytes(ids).decode("utf-8", "replace")
-
-
-class BPETokenizer(AbstractTokenizer):
-    """Byte pairs on bytes (Sennrich et al. 2016, arXiv 1508.07909), by the library tokenizers.
-
-    The bytes themselves are tokens, so nothing is unknown. There are no special tokens: whatever
-    marks a task adds has an id from `size` up, and no text can be mistaken for it.
-
-    Args:
-        tokenizer: The library's tokenizer.
-    """
-
-    DEFAULT = 4096
-    """How many ids there are where nothing is said."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.size = tokenizer.get_vocab_size()
-
-    @classmethod
-    def learn(cls, units: Iterable[list[str]], vocabulary: int | None) -> "BPETokenizer":
-        """Merge the most frequent pairs until there are enough ids, or no pair comes twice."""
-        library = _check.extra("tokenizers", "text")
-        wanted = cls.DEFAULT if vocabulary is None else vocabulary
-        if wanted < 256:
-            raise InputError(f"vocabulary must be at least 256, one for each byte, got {wanted}.")
-        byte_level = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer = library.Tokenizer(library.models.BPE())
-        tokenizer.pre_tokenizer, tokenizer.decoder = byte_level, library.decoders.ByteLevel()
-        trainer = library.trainers.BpeTrainer(
-            vocab_size=wanted,
-            min_frequency=2,
-            initial_alphabet=sorted(byte_level.alphabet()),
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator(units, trainer)
-        return cls(tokenizer)
-
-    @classmethod
-    def loads(cls, content: str) -> "BPETokenizer":
-        """Read the library's JSON."""
-        return cls(_check.extra("tokenizers", "text").Tokenizer.from_str(content))
-
-    def dumps(self) -> str:
-        """Write the library's JSON."""
-        return self.tokenizer.to_str()
-
-    def each(self, texts: list[str]) -> Iterator[list[int]]:
-        """Map texts to ids.
-
-        Args:
-            texts: The texts.
-
-        Returns:
-            The ids of each.
-        """
-        encoded = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return (each.ids for each in encoded)
-
-    def encode(self, units: list[str]) -> np.ndarray:
-        """Encode each unit by the library's own threads."""
-        return np.fromiter(itertools.chain.from_iterable(self.each(units)), np.uint32)
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Put the bytes of the tokens side by side; those that are no UTF-8 become U+FFFD."""
-        return self.tokenizer.decode(list(ids), skip_special_tokens=False)
 
 
 TOKENIZERS: dict[str, type[AbstractTokenizer]] = {

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from unrecur._check import InputError
 from unrecur.data.bleu import Bleu
+from unrecur.data.byte_pairs import BPETokenizer
 from unrecur.data.hashing import split_hash
 from unrecur.data.lines import lines
 from unrecur.data.losses import categorical_nll
 from unrecur.data.places import find
 from unrecur.data.scores import perplexity
 from unrecur.data.task import SPLITS, Pair, Score, Split, Task
-from unrecur.data.tokenize import BPETokenizer
 
 LONGEST = 256  # tokens of a sentence
 BLOCK = 2048  # pairs that are encoded at once
@@ -223,14 +223,15 @@ def _pairs(files: Files) -> Iterator[tuple[str, str]]:
                 )
             yield cells[0].strip(), cells[1].strip()
         return
-    for number, pair in enumerate(itertools.zip_longest(*map(lines, files)), 1):
-        if None in pair:
-            ended = files[pair.index(None)]
+    sides = itertools.zip_longest(*map(lines, files))
+    for number, (source, target) in enumerate(sides, 1):
+        if source is None or target is None:
+            ended, longer = files if source is None else files[::-1]
             raise InputError(
                 f"expected files that are aligned by line, got {ended} with {number - 1} lines and "
-                f"{files[1 - pair.index(None)]} with more: line {number} has no partner."
+                f"{longer} with more: line {number} has no partner."
             )
-        yield pair
+        yield source, target
 
 
 def multi30k(data_dir: Path | None = None) -> Task:

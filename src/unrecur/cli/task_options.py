@@ -1,0 +1,193 @@
+"""The options that name a task: one of the table, or the user's own data."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unrecur.cli.options import DataDir
+
+if TYPE_CHECKING:
+    from unrecur.data.task import Task
+
+OWN = "Your own data"
+
+
+def load(
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK", help="A task of `unrecur data`, or your own file, folder or hf://NAME."
+        ),
+    ],
+    data_dir: DataDir = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="The column to predict; may be given often.", rich_help_panel=OWN),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column to predict from; may be given often.",
+            show_default="all",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="The column of times.", show_default="rows", rich_help_panel=OWN),
+    ] = None,
+    id: Annotated[
+        str | None,
+        typer.Option(help="The column that tells series apart.", rich_help_panel=OWN),
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Steps ahead; 0 for the step itself.", show_default="1", rich_help_panel=OWN
+        ),
+    ] = None,
+    season: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Steps of a season, 24 for hours of a day.", rich_help_panel=OWN
+        ),
+    ] = None,
+    quantile: Annotated[
+        list[float] | None,
+        typer.Option(help="A quantile to forecast; may be given often.", rich_help_panel=OWN),
+    ] = None,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(help="A column whose future is known.", rich_help_panel=OWN),
+    ] = None,
+    static: Annotated[
+        list[str] | None,
+        typer.Option(help="A column with one value a series.", rich_help_panel=OWN),
+    ] = None,
+    frequency: Annotated[
+        str | None,
+        typer.Option(
+            help="How long a step is: 15m, 1h, 1d, 1mo.",
+            show_default="the commonest",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Train, valid, test: fractions, numbers of steps, or the two times between.",
+            show_default="0.7,0.1,0.2",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+    level: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a text: word, character, byte or bpe.",
+            show_default="character",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+) -> "Task":
+    """Load the task that a command line names.
+
+    Args:
+        task: A name of the table, a place, or an address.
+        data_dir: The folder of the data, for a task of the table.
+        target: What is predicted.
+        inputs: The columns it is predicted from.
+        time: The column of times.
+        id: The column that tells series apart.
+        horizon: How many steps ahead.
+        season: How many steps a season has.
+        quantile: The quantiles that are forecast.
+        known: Columns whose future is known.
+        static: Columns with one value a series.
+        frequency: How long a step is.
+        split: How the steps are split.
+        level: What a token of a text is.
+
+    Returns:
+        The task.
+
+    Raises:
+        InputError: The task is unknown, an option does not fit it, or its data are malformed.
+    """
+    from pathlib import Path
+
+    from unrecur._check import InputError
+    from unrecur.data.hub import PREFIX
+    from unrecur.data.own import own_task
+    from unrecur.data.tasks import TASKS, load_task
+
+    given = {
+        "inputs": inputs,
+        "time": time,
+        "id": id,
+        "horizon": horizon,
+        "season": season,
+        "quantiles": quantile,
+        "known": known,
+        "static": static,
+        "frequency": frequency,
+        "split": None if split is None else splitting(split),
+        "level": level,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    if task in TASKS or not (task.startswith(PREFIX) or Path(task).exists() or "." in task):
+        if options or target:
+            named = ", ".join(f"--{name}" for name in [*["target"] * bool(target), *options])
+            raise InputError(f"'{task}' is a task of the table, which has no {named}.")
+        return load_task(task, data_dir)
+    return own_task(task, target or (), **options)
+
+
+def splitting(text: str) -> list[float] | list[int] | list[str]:
+    """Read how steps are split.
+
+    Args:
+        text: Three fractions, three whole numbers or two times, with commas between.
+
+    Returns:
+        Them.
+
+    Example:
+        >>> splitting("8640,2880,2880"), splitting("0.7,0.1,0.2"), splitting("2017-01-01,2018-01-01")
+        ([8640, 2880, 2880], [0.7, 0.1, 0.2], ['2017-01-01', '2018-01-01'])
+    """
+    parts = [part.strip() for part in text.split(",")]
+    for kind in (int, float):
+        try:
+            return [kind(part) for part in parts]  # type: ignore[return-value]
+        except ValueError:
+            continue
+    return parts
+
+
+def with_task(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options that name a task, in the place of its argument `task`.
+
+    Args:
+        verb: A function that takes a loaded `task`, and its own options.
+
+    Returns:
+        The function that typer is to see.
+    """
+    asked = inspect.signature(load).parameters
+    own = [p for name, p in inspect.signature(verb).parameters.items() if name != "task"]
+    first, *rest = asked.values()
+    # Arguments come before options, as Python wants those without a default first.
+    parameters = sorted([first, *own, *rest], key=lambda p: p.default is not inspect.Parameter.empty)
+
+    def run(**given: Any) -> None:
+        task = load(**{name: given.pop(name) for name in asked})
+        verb(task=task, **given)
+
+    functools.update_wrapper(run, verb)
+    del run.__wrapped__  # its signature is not this one's
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
