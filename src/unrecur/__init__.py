@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from unrecur.core.field import Field as Field
     from unrecur.core.lagged import Lagged as Lagged
     from unrecur.core.model import AbstractSequenceModel as AbstractSequenceModel
+    from unrecur.data.datasets import task_from as task_from
+    from unrecur.data.own import own_task as own_task
     from unrecur.data.task import Task as Task
     from unrecur.data.tasks import load_task as load_task
     from unrecur.interop.read import read_recurrences as read_recurrences
@@ -110,6 +112,8 @@ _HOMES = {
     "Field": "core.field",
     "Lagged": "core.lagged",
     "AbstractSequenceModel": "core.model",
+    "task_from": "data.datasets",
+    "own_task": "data.own",
     "Task": "data.task",
     "load_task": "data.tasks",
     "read_recurrences": "interop.read",

@@ -1,10 +1,8 @@
 """`unrecur data`: the tasks, what they need and where to get it."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from unrecur.cli.options import DataDir
+from unrecur.cli.task_options import with_task
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,26 +10,20 @@ if TYPE_CHECKING:
     from unrecur.data.task import Task
 
 
-def data(
-    task: Annotated[
-        str | None, typer.Argument(metavar="[TASK]", help="One task, to load it and describe it.")
-    ] = None,
-    data_dir: DataDir = None,
-) -> None:
+@with_task
+def data(task: "Task | None" = None) -> None:
     """List the tasks: what each is, the files it needs and where to get them.
 
-    With a TASK, load it: its splits with their hashes, the metric and its chance level, what was
-    done to the data, and what others have published.
+    With a TASK, or data of your own, load it: its splits with their hashes, the metric and its
+    chance level, what was done to the data, and what others have published.
     """
     from rich.console import Console
-
-    from unrecur.data.tasks import load_task
 
     console = Console()
     if task is None:
         _list(console)
     else:
-        _describe(load_task(task, data_dir), console)
+        _describe(task, console)
 
 
 def _list(console: "Console") -> None:

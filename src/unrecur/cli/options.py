@@ -5,9 +5,6 @@ from typing import Annotated
 
 import typer
 
-TaskName = Annotated[
-    str, typer.Argument(metavar="TASK", help="The task: chorales, jsb, nottingham.")
-]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="The folder with the task's data, where they do not come with unrecur."),

@@ -12,6 +12,8 @@ from unrecur.cli.task_options import with_task
 if TYPE_CHECKING:
     from unrecur.data.task import Task
 
+SMOKE_SHARE = 6  # of the parameters that a task suggests
+
 
 @with_task
 def study(
@@ -55,7 +57,7 @@ def study(
 
     config = SMOKE if smoke else StudyConfig()
     if smoke:
-        config = replace(config, parameters=max(LEAST_SMOKE, task.parameters // 6))
+        config = replace(config, parameters=task.parameters // SMOKE_SHARE)
     config = replace(
         config,
         seeds=config.seeds if seeds is None else seeds,

@@ -1,6 +1,5 @@
 """The options that name a task: one of the table, or the user's own data."""
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,9 +50,7 @@ def load(
     ] = None,
     season: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Steps of a season, 24 for hours of a day.", rich_help_panel=OWN
-        ),
+        typer.Option(min=1, help="Steps of a season, 24 for hours of a day.", rich_help_panel=OWN),
     ] = None,
     quantile: Annotated[
         list[float] | None,
@@ -155,39 +152,40 @@ def splitting(text: str) -> list[float] | list[int] | list[str]:
         Them.
 
     Example:
-        >>> splitting("8640,2880,2880"), splitting("0.7,0.1,0.2"), splitting("2017-01-01,2018-01-01")
-        ([8640, 2880, 2880], [0.7, 0.1, 0.2], ['2017-01-01', '2018-01-01'])
+        >>> splitting("8640,2880,2880"), splitting("0.7,0.1,0.2"), splitting("2017-01,2018-01")
+        ([8640, 2880, 2880], [0.7, 0.1, 0.2], ['2017-01', '2018-01'])
     """
     parts = [part.strip() for part in text.split(",")]
     for kind in (int, float):
         try:
-            return [kind(part) for part in parts]  # type: ignore[return-value]
+            return [kind(part) for part in parts]
         except ValueError:
             continue
     return parts
 
 
 def with_task(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb the options that name a task, in the place of its argument `task`.
+    """Give a verb the options that name a task, in the place of its first argument, the task.
 
     Args:
-        verb: A function that takes a loaded `task`, and its own options.
+        verb: A function that takes a loaded `task`, and its own options. Where the default of its
+            task is None, none need be named.
 
     Returns:
         The function that typer is to see.
     """
     asked = inspect.signature(load).parameters
-    own = [p for name, p in inspect.signature(verb).parameters.items() if name != "task"]
+    wanted, *own = inspect.signature(verb).parameters.values()
     first, *rest = asked.values()
-    # Arguments come before options, as Python wants those without a default first.
-    parameters = sorted([first, *own, *rest], key=lambda p: p.default is not inspect.Parameter.empty)
+    parameters = [first.replace(default=wanted.default), *own, *rest]
+    # Python wants those without a default first.
+    parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
 
     def run(**given: Any) -> None:
-        task = load(**{name: given.pop(name) for name in asked})
-        verb(task=task, **given)
+        named = {name: given.pop(name) for name in asked}
+        verb(task=None if named["task"] is None else load(**named), **given)
 
-    functools.update_wrapper(run, verb)
-    del run.__wrapped__  # its signature is not this one's
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__name__, run.__doc__ = verb.__name__, verb.__doc__
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run

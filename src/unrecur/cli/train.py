@@ -1,15 +1,20 @@
 """`unrecur train`: one model on one task."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unrecur.cli.options import DataDir, Device, TaskName
+from unrecur.cli.options import Device
+from unrecur.cli.task_options import with_task
+
+if TYPE_CHECKING:
+    from unrecur.data.task import Task
 
 
+@with_task
 def train(
-    task: TaskName,
+    task: "Task",
     model: Annotated[
         str,
         typer.Argument(
@@ -27,11 +32,13 @@ def train(
     rate: Annotated[
         float, typer.Option(help="With --stable: the contraction to prove, below 1.")
     ] = 0.95,
-    parameters: Annotated[int, typer.Option(help="How many the model shall have.")] = 120_000,
+    parameters: Annotated[
+        int | None,
+        typer.Option(help="How many the model shall have.", show_default="the task's own"),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="The number of epochs.")] = 12,
     dropout: Annotated[float, typer.Option(help="The dropout probability.")] = 0.1,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The seed.")] = 0,
-    data_dir: DataDir = None,
     device: Device = "cpu",
 ) -> None:
     """Train one model and write it to a safetensors file. Stopped, it goes on where it was."""
@@ -39,7 +46,6 @@ def train(
 
     from unrecur import _check
     from unrecur.cli.progress import bars
-    from unrecur.data.tasks import load_task
     from unrecur.models import MODELS
     from unrecur.models.spec import save_model
     from unrecur.studies.budget import matched
@@ -48,17 +54,20 @@ def train(
     from unrecur.train.evaluate import evaluate
     from unrecur.train.loop import train as run
 
-    loaded = load_task(task, data_dir)
     architecture = MODELS[_check.known_name(model, MODELS, "model")]
     options = {
         **{name: value for name, value in architecture.example.items() if name != "hidden"},
-        "in_features": loaded.in_features,
-        "out_features": loaded.out_features,
+        "in_features": task.source_features or task.in_features,
+        "out_features": task.out_features,
         "dropout": dropout,
     }
-    spec = matched(model, options, parameters)
+    if task.tokens and not task.sources:
+        options["tokens"] = True
+    if model == "transformer_pair":
+        options["context"] = task.longest
+    spec = matched(model, options, parameters or task.parameters)
     config = TrainConfig(epochs=epochs, rate=rate if stable else None)
-    path = out or Path("runs") / f"{loaded.name}-{model}-{seed}.safetensors"
+    path = out or Path("runs") / f"{task.name}-{model}-{seed}.safetensors"
     console = Console()
     with bars(console) as progress_bars:
         bar = progress_bars.add_task(model, total=epochs)
@@ -69,12 +78,12 @@ def train(
             progress_bars.update(bar, completed=done, description=f"{model}{best}")
 
         checkpoint = path.with_name(f"{path.name}.checkpoint")
-        trained = run(spec, loaded, config, seed, checkpoint, device, report=report)
+        trained = run(spec, task, config, seed, checkpoint, device, report=report)
     save_model(path, spec, trained.model)
-    metric = evaluate(trained.model, loaded, "test").metric
+    metric = evaluate(trained.model, task, "test").metric
     console.print(
         f"{model}, {spec.parameters:,} parameters, best epoch {trained.progress.best_epoch}: "
-        f"test {loaded.metric} {metric:.4f} {loaded.unit}",
+        f"test {task.metric} {metric:.4f} {task.unit}",
         highlight=False,
     )
     console.print(f"The model: {path}", soft_wrap=True, highlight=False)

@@ -65,8 +65,9 @@ def categorical_nll(
     Returns:
         The loss of each step.
     """
+    rows = scores.reshape(-1, scores.shape[-1])
     losses = functional.cross_entropy(
-        scores.reshape(-1, scores.shape[-1]), target.flatten(), ignore_index=IGNORED, reduction="none"
+        rows, target.flatten(), ignore_index=IGNORED, reduction="none"
     )
     return losses.view(target.shape)
 

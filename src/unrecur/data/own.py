@@ -58,7 +58,10 @@ def own_task(place: str, target: Sequence[str] = (), **options: Any) -> Task:
         if len(target) != 1 or len(names) != 1:
             raise InputError(f"'{place}': name the columns, with --target and --inputs.")
         return task_from(
-            place, inputs=names[0], target=target[0], name=place[len(PREFIX) :].replace("/", "-"),
+            place,
+            inputs=names[0],
+            target=target[0],
+            name=place[len(PREFIX) :].replace("/", "-"),
             **options,
         )
     path = Path(place)

@@ -226,8 +226,8 @@ class Task:
             )
         _check.finite(x, f"inputs of {name}")
         if self.input_box is not None:
-            low, high = read_box(self.input_box, self.in_features).ends
-            if not ((low <= x) & (x <= high)).all():
+            low, high = self.input_box
+            if not low <= float(x.min()) <= float(x.max()) <= high:
                 raise InputError(
                     f"{name} of task '{self.name}' has inputs from {float(x.min()):g} to "
                     f"{float(x.max()):g}, outside input_box {self.input_box}, for which proofs "

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from unrecur import _check
 from unrecur.data.fsdd import fsdd, fsdd_digits
 from unrecur.data.images import mnist_rows, pmnist, smnist
-from unrecur.data.music import chorales, piano_roll_file
+from unrecur.data.music import chorales, jsb, nottingham
 from unrecur.data.reading import drcd
 from unrecur.data.recall import copy_memory, delayed_recall, n_back, selective_copy
 from unrecur.data.series_sets import etth1, occupancy, sunspots
@@ -103,20 +102,10 @@ TASKS: dict[str, Entry] = {
     ),
     "chorales": Entry(chorales, "Bach chorales, next quarter note", "music"),
     "jsb": Entry(
-        partial(piano_roll_file, "jsb", "JSB Chorales, next quarter note", "JSB_Chorales.mat"),
-        "JSB Chorales, next quarter note",
-        "music",
-        "polymusic/JSB_Chorales.mat",
-        _TCN,
+        jsb, "JSB Chorales, next quarter note", "music", "polymusic/JSB_Chorales.mat", _TCN
     ),
     "nottingham": Entry(
-        partial(
-            piano_roll_file, "nottingham", "Nottingham folk tunes, next frame", "Nottingham.mat"
-        ),
-        "Nottingham folk tunes, next frame",
-        "music",
-        "polymusic/Nottingham.mat",
-        _TCN,
+        nottingham, "Nottingham folk tunes, next frame", "music", "polymusic/Nottingham.mat", _TCN
     ),
     "wikitext2": Entry(
         wikitext2, "WikiText-2, next word", "language", _WIKITEXT2_FILES, _WIKITEXT2

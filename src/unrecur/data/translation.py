@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ Files = Path | tuple[Path, Path]
 def translation_task(
     name: str,
     title: str,
-    files: dict[Split, Files],
+    files: Mapping[Split, Files],
     vocabulary: int = BPETokenizer.DEFAULT,
     **details: Any,
 ) -> Task:
