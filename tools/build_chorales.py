@@ -1,6 +1,6 @@
 """Build src/unrecur/data/chorales.npz from the corpus that comes with music21.
 
-python tools/build_chorales.py [PATH]     (needs music21; docs/data.md says what is kept and why)
+python tools/build_chorales.py [PATH]     (needs music21; docs/chorales.md says why so)
 """
 
 import hashlib

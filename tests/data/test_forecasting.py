@@ -1,6 +1,7 @@
 """Forecasting tasks: metrics against hand values and libraries, inputs against what was given."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars
@@ -48,13 +49,33 @@ def metric(model, task, split="test"):
 
 
 def outputs(model, task, split="test"):
-    """Predictions and targets of the counted steps, side by side."""
+    """Predictions and targets of the counted steps, in the order of time, side by side."""
     found = []
-    for number, y in predictions(model, task, split):
+    for number, y in sorted(predictions(model, task, split), key=lambda pair: pair[0]):
         target = task.pair(split, number)[1]
         known = ~target.isnan().all(1)
         found.append((y[known], target[known]))
     return (torch.cat(part).double().numpy() for part in zip(*found, strict=True))
+
+
+def last_season(t, lead, season):
+    """The step that the naive forecast of step t + lead reads: whole seasons before that step."""
+    return max(0, t + lead - season * math.ceil(lead / season))
+
+
+def filled(values):
+    """The last known value at each step, 0 before the first, by a loop."""
+    found, last = [], 0.0
+    for value in values:
+        last = last if np.isnan(value) else value
+        found.append(last)
+    return np.array(found)
+
+
+def test_the_step_of_the_naive_forecast_by_hand():
+    assert [last_season(10, lead, 4) for lead in range(1, 10)] == [7, 8, 9, 10, 7, 8, 9, 10, 7]
+    assert [last_season(1, lead, 4) for lead in range(1, 5)] == [0, 0, 0, 1]
+    assert [last_season(10, lead, 1) for lead in (1, 2, 30)] == [10, 10, 10]
 
 
 @pytest.mark.parametrize(("season", "horizon"), [(1, 1), (1, 3), (4, 6), (7, 2)])
@@ -66,22 +87,167 @@ def test_mase_is_what_hyndman_and_koehler_say(season, horizon):
     )
     naive = np.abs(y[season:60] - y[: 60 - season]).mean()
     errors = [
-        abs(y[t + h] - y[t + h - season * math.ceil(h / season)]) / naive
+        abs(y[t + h] - y[last_season(t, h, season)]) / naive
         for t in range(89, ROWS - horizon)
         for h in range(1, horizon + 1)
     ]
-    assert task.chance_level == pytest.approx(np.mean(errors), rel=1e-4)
-    model = build("persistence", in_features=1, out_features=horizon, season=season)
-    assert metric(model, task) == pytest.approx(task.chance_level, rel=1e-5)
-    # A constant forecast, in the target's own unit.
+    assert task.chance_level == pytest.approx(np.mean(errors), rel=1e-5)
+    # A model of zeros gives the seasonal naive forecast.
+    assert metric(constant([0.0] * horizon), task) == pytest.approx(task.chance_level, rel=1e-7)
+    # The naive forecast and a constant, in the target's own unit.
     value = 0.3
-    forecast = y[:60].mean() + value * y[:60].std()
     errors = [
-        abs(y[t + h] - forecast) / naive
+        abs(y[t + h] - (y[last_season(t, h, season)] + value * y[:60].std())) / naive
         for t in range(89, ROWS - horizon)
         for h in range(1, horizon + 1)
     ]
-    assert metric(constant([value] * horizon), task) == pytest.approx(np.mean(errors), rel=1e-4)
+    assert metric(constant([value] * horizon), task) == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+@pytest.mark.parametrize(("season", "horizon"), [(1, 3), (4, 6), (5, [2, 5, 8])])
+def test_targets_are_differences_from_the_last_known_season(season, horizon):
+    """Of several targets with gaps, also at the start, of series on other scales."""
+    leads = range(1, horizon + 1) if isinstance(horizon, int) else horizon
+    rng = np.random.default_rng(season)
+    raw = [
+        np.stack([size * walk(seed + 20), walk(seed + 30)], 1) + 10
+        for seed, size in ((0, 1), (1, 100))
+    ]
+    for values in raw:
+        values[rng.random((ROWS, 2)) < 0.2] = np.nan
+        values[[0, 1], [0, 1]] = np.nan
+    frame = polars.DataFrame(
+        {
+            "s": ["a"] * ROWS + ["b"] * ROWS,
+            "y": np.concatenate(raw)[:, 0],
+            "z": np.concatenate(raw)[:, 1],
+        }
+    )
+    task = forecasting_task(
+        frame,
+        target=["y", "z"],
+        id="s",
+        horizon=horizon,
+        season=season,
+        split=SPLIT,
+        length=9,
+        context=0,
+    )
+    windows = task.splits["train"]
+    scaled = windows.answers.double().numpy()
+    np.testing.assert_array_equal(np.isnan(scaled), np.isnan(np.concatenate(raw)))
+    levels = [np.stack([filled(part[:, n]) for n in (0, 1)], 1) for part in np.split(scaled, 2)]
+    for split, windows in task.splits.items():
+        seen = 0
+        for number in range(len(windows)):
+            series, first = (
+                int(rows[number]) for rows in (windows.pieces.series, windows.pieces.first)
+            )
+            naive = windows.naive(number).double().numpy()
+            target = task.pair(split, number)[1][-len(naive) :].double().numpy()
+            for row, t in enumerate(
+                range(first - series * ROWS, first - series * ROWS + len(naive))
+            ):
+                before = [levels[series][last_season(t, lead, season)] for lead in leads]
+                np.testing.assert_array_equal(naive[row], np.concatenate(before))
+                plain = [scaled[series * ROWS + t + lead] for lead in leads]
+                np.testing.assert_allclose(
+                    target[row] + naive[row], np.concatenate(plain), atol=1e-5
+                )
+                seen += 1
+        assert seen == task.counted(split).sum() + uncounted(task, split)
+    # Percentages are those of levels, in the targets' own units.
+    model = constant([0.0] * 2 * len(leads), task.in_features)
+    for column, name in enumerate("yz"):
+        own = [(part[:, column], filled(part[:, column])) for part in raw]
+        pairs = np.array(
+            [
+                (values[t + lead], past[last_season(t, lead, season)])
+                for values, past in own
+                for t in range(90 - min(leads), ROWS - max(leads))
+                for lead in leads
+                if not np.isnan(values[t + lead])
+            ]
+        ).T
+        theirs = symmetric_mean_absolute_percentage_error(*torch.from_numpy(pairs[::-1].copy()))
+        found = task.scores[f"smape {name}"].compute(model, task, "test", 0.0)
+        assert found == pytest.approx(100 * float(theirs), rel=1e-5)
+
+
+def uncounted(task, split):
+    """Counted rows at which no target is known."""
+    windows = task.splits[split]
+    rows = windows.pieces.end - windows.pieces.first
+    targets = [task.pair(split, number)[1][-size:] for number, size in enumerate(rows.tolist())]
+    return sum(int(target.isnan().all(1).sum()) for target in targets)
+
+
+def test_before_the_first_season_stands_the_first_value():
+    y = walk(15)
+    options = {"target": "y", "horizon": [1, 4, 6], "season": 4, "split": SPLIT, "length": 9}
+    task = forecasting_task(polars.DataFrame({"y": y}), **options)
+    _, target = task.pair("train", 0)
+    expected = [
+        [y[1] - y[0], y[4] - y[0], y[6] - y[0]],
+        [y[2] - y[0], y[5] - y[1], y[7] - y[0]],
+        [y[3] - y[0], y[6] - y[2], y[8] - y[0]],
+        [y[4] - y[0], y[7] - y[3], y[9] - y[1]],
+        [y[5] - y[1], y[8] - y[4], y[10] - y[2]],
+    ]
+    np.testing.assert_allclose(target[:5], np.array(expected) / y[:60].std(), atol=1e-5)
+
+
+def test_the_naive_forecast_is_that_of_the_model_of_persistence():
+    frame = polars.DataFrame({"y": walk(16), "z": walk(17)})
+    leads = [1, 3, 7, 8]
+    task = forecasting_task(
+        frame, target=["y", "z"], horizon=leads, season=4, split=SPLIT, length=9
+    )
+    model = build("persistence", in_features=2, out_features=8, season=4, targets=2, leads=leads)
+    for number, y in predictions(model, task, "test"):
+        naive = task.splits["test"].naive(number)
+        torch.testing.assert_close(y[-len(naive) :], naive, rtol=0, atol=0)
+
+
+def test_the_floors_are_the_median_difference_and_a_linear_map():
+    y = walk(18)
+    frame = polars.DataFrame({"y": y})
+    task = forecasting_task(frame, target="y", horizon=2, season=4, split=SPLIT, length=9)
+    assert dict(task.floors) == {"constant": {"of": "median"}, "autoregression": {"order": 24}}
+    assert forecasting_task(frame, target="y", season=30).floors["autoregression"] == {"order": 30}
+    differences = {
+        part: np.array([[y[t + h] - y[last_season(t, h, 4)] for h in (1, 2)] for t in steps])
+        for part, steps in (("train", range(58)), ("test", range(89, ROWS - 2)))
+    }
+    floor = build("constant", in_features=1, out_features=2, **task.floors["constant"])
+    floor.fit(task.pair("train", number) for number in range(len(task.splits["train"])))
+    middle = np.sort(differences["train"], 0)[28]  # of 58, the lower of the two in the middle
+    naive = np.abs(y[4:60] - y[:56]).mean()
+    error = np.abs(differences["test"] - middle).mean() / naive
+    assert metric(floor, task) == pytest.approx(error, rel=1e-5)
+    assert task.notes[-1] == (
+        "Targets are differences from the value of one season ago (season 4), or of the fewest "
+        "seasons at which it is known: the seasonal naive forecast; the floor 'constant' is this "
+        "forecast with its median error taken out."
+    )
+
+
+def test_the_hash_covers_the_season_and_what_the_naive_forecast_reads():
+    frame = polars.DataFrame({"y": walk(19)})
+    task = forecasting_task(
+        frame, target="y", horizon=[2, 8], season=7, split=SPLIT, length=9, context=1
+    )
+    windows = task.splits["test"]
+    first = int(windows.pieces.first[0])
+    assert replace(windows, season=6).sha256() != windows.sha256()
+    # Lead 8 reads 6 steps before the present one, though models read one: the hash begins there.
+    for row, read in ((first - 7, False), (first - 6, True), (first - 2, True)):
+        inputs = windows.inputs.clone()
+        inputs[row] += 1
+        other = replace(windows, inputs=inputs)
+        assert (other.sha256() != windows.sha256()) is read
+    shorter = replace(windows, pieces=replace(windows.pieces, origin=windows.pieces.first))
+    assert shorter.sha256() != windows.sha256()
 
 
 def test_several_series_are_scaled_each_by_its_own_error():
@@ -92,9 +258,7 @@ def test_several_series_are_scaled_each_by_its_own_error():
     task = forecasting_task(frame, id="s", **options)
     alone = [forecasting_task(polars.DataFrame({"y": y}), **options) for y in (one, two)]
     assert task.chance_level == pytest.approx(np.mean([part.chance_level for part in alone]))
-    rmse = task.scores["rmse"].compute(
-        build("persistence", in_features=1, out_features=2), task, "test", 0.0
-    )
+    rmse = task.scores["rmse"].compute(constant([0.0, 0.0]), task, "test", 0.0)
     squares = [
         ((y[t + h] - y[t]) * size) ** 2
         for y, size in ((one, 1), (two, 100))
@@ -112,17 +276,27 @@ def test_scores_are_those_of_scikit_learn_and_torchmetrics():
     model = build("gru", in_features=2, out_features=3, hidden=4)
     forecast, truth = outputs(model, task)
     found = {name: score.compute(model, task, "test", 0.0) for name, score in task.scores.items()}
-    mean, deviation = y[:60].mean(), y[:60].std()
+    deviation = y[:60].std()
     assert found["mae"] == pytest.approx(mean_absolute_error(truth, forecast))
     assert found["mse"] == pytest.approx(mean_squared_error(truth, forecast))
-    own, real = forecast * deviation + mean, truth * deviation + mean
+    past = y[89 : ROWS - 3, None]  # of a season of one step
+    real = np.stack([y[89 + lead : ROWS - 3 + lead] for lead in (1, 2, 3)], 1)
+    np.testing.assert_allclose(truth * deviation, real - past, atol=1e-5)
+    own = forecast * deviation + past
     assert found["rmse"] == pytest.approx(mean_squared_error(real, own) ** 0.5, rel=1e-5)
     theirs = symmetric_mean_absolute_percentage_error(torch.tensor(own), torch.tensor(real))
     assert found["smape"] == pytest.approx(100 * float(theirs), rel=1e-5)
     assert mean_absolute_percentage_error(real, own) > 0
     # A part of a split is scored with the scales of its series.
     part = task.part("test", 20)
-    assert part.scores["rmse"].compute(model, part, "test", 0.0) > 0
+    kept = len(part.splits["test"])
+    rows = np.concatenate([np.arange(11 * n, min(11 * n + 11, 28)) for n in (0, 1, 2)[:kept]])
+    assert 0 < kept < 3
+    own, real = own[rows], real[rows]
+    found = {name: part.scores[name].compute(model, part, "test", 0.0) for name in part.scores}
+    assert found["rmse"] == pytest.approx(mean_squared_error(real, own) ** 0.5, rel=1e-5)
+    theirs = symmetric_mean_absolute_percentage_error(torch.tensor(own), torch.tensor(real))
+    assert found["smape"] == pytest.approx(100 * float(theirs), rel=1e-5)
 
 
 def test_quantiles_are_scored_by_the_pinball_loss():
@@ -143,6 +317,10 @@ def test_quantiles_are_scored_by_the_pinball_loss():
         ]
     )
     assert metric(model, task) == pytest.approx(theirs / naive, rel=1e-5)
+    zeros = [mean_pinball_loss(truth.ravel(), 0 * truth.ravel(), alpha=level) for level in levels]
+    assert task.chance_level == pytest.approx(np.mean(zeros) / naive, rel=1e-5)
+    assert task.floors == {}
+    assert task.notes[-1].endswith("the seasonal naive forecast.")
     scores = {name: task.scores[name].compute(model, task, "test", 0.0) for name in task.scores}
     inside = (forecast[..., 0] <= truth) & (truth <= forecast[..., 2])
     assert scores["coverage"] == pytest.approx(100 * inside.mean())
@@ -174,7 +352,7 @@ def test_inputs_are_scaled_filled_indicated_and_one_hot():
         1,
     )
     np.testing.assert_allclose(inputs, expected[:59], atol=1e-5)
-    np.testing.assert_allclose(targets[:, 0], expected[1:60, 0], atol=1e-5)
+    np.testing.assert_allclose(targets[:, 0], expected[1:60, 0] - expected[:59, 0], atol=1e-5)
     np.testing.assert_allclose(task.pair("test", 0)[0], expected[89:119], atol=1e-5)
     notes = " ".join(task.notes)
     assert "'same' is constant in training and left out" in notes

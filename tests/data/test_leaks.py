@@ -1,5 +1,7 @@
 """What comes after training changes nothing in training; every target counts once."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars
 import pytest
@@ -69,6 +71,18 @@ def same_training(one, other):
         torch.testing.assert_close(a.x, b.x, rtol=0, atol=0)
 
 
+def same_naive_forecasts_up_to(step, one, other):
+    """Validation begins before its first target: there, the present step is one of training."""
+    windows, others = one.splits["valid"], other.splits["valid"]
+    compared = 0
+    for number in range(len(windows)):
+        rows = step - int(windows.pieces.first[number] - windows.pieces.origin[number])
+        found, again = windows.naive(number)[: max(0, rows)], others.naive(number)[: max(0, rows)]
+        torch.testing.assert_close(found, again, rtol=0, atol=0)
+        compared += len(found)
+    assert compared
+
+
 PLANS = {
     "series": st.integers(1, 3),
     "horizon": st.one_of(st.integers(1, 8), st.just([2, 5])),
@@ -102,6 +116,7 @@ def test_the_future_changes_nothing_in_training(
     one = forecasting_task(frame, **options)
     other = forecasting_task(spoiled(frame, how, seed), **options)
     same_training(one, other)
+    same_naive_forecasts_up_to(TRAIN, one, other)
     assert one.step_loss == other.step_loss, "scales are those of training"
 
 
@@ -127,14 +142,43 @@ def test_the_test_of_leaks_can_fail():
         same_training(one, forecasting_task(earlier, **options))
 
 
+@pytest.mark.parametrize(("horizon", "season"), [(1, 1), (5, 3), ([2, 9], 4)])
+def test_the_naive_forecast_reads_its_own_series_up_to_the_present_step(horizon, season):
+    task = forecasting_task(
+        table(2),
+        target=["load", "heat"],
+        time="hour",
+        id="series",
+        horizon=horizon,
+        season=season,
+        length=11,
+        split=(TRAIN, VALID, TEST),
+    )
+    for windows in task.splits.values():
+        for number in range(len(windows)):
+            naive = windows.naive(number)
+            first, origin = (
+                int(rows[number]) for rows in (windows.pieces.first, windows.pieces.origin)
+            )
+            for row in range(len(naive)):
+                known = slice(origin, first + row + 1)
+                inputs = torch.full_like(windows.inputs, torch.nan)
+                inputs[known] = windows.inputs[known]
+                blind = replace(windows, inputs=inputs).naive(number)[row]
+                torch.testing.assert_close(blind, naive[row], rtol=0, atol=0)
+
+
 @settings(max_examples=12)
 @given(
     lengths=st.lists(st.integers(40, 70), min_size=1, max_size=3),
     horizon=st.one_of(st.integers(1, 6), st.just([1, 4])),
     context=st.integers(0, 9),
     length=st.integers(1, 25),
+    season=st.integers(1, 5),
 )
-def test_every_target_counts_once_and_inputs_are_of_the_past(lengths, horizon, context, length):
+def test_every_target_counts_once_and_inputs_are_of_the_past(
+    lengths, horizon, context, length, season
+):
     """Values say which row they are, so that windows can be read back."""
     parts = [
         polars.DataFrame(
@@ -154,25 +198,30 @@ def test_every_target_counts_once_and_inputs_are_of_the_past(lengths, horizon, c
         horizon=horizon,
         context=context,
         length=length,
+        season=season,
         split=split,
     )
     leads = list(range(1, horizon + 1)) if isinstance(horizon, int) else horizon
-    ends = np.cumsum([0, *split])
+    ends, deviation = np.cumsum([0, *split]), np.std(np.arange(20))
     for number, name in enumerate(SPLITS):
         found, windows = [], task.splits[name]
         assert windows.lengths.tolist() == [len(windows[i][0]) for i in range(len(windows))]
         for i in range(len(windows)):
             x, y = (tensor.numpy() for tensor in windows[i])
             series = int(windows.pieces.series[i])
-            # The row is the first input, scaled; targets are in the same scale.
+            # The row is the first input, scaled; targets are in the same scale, less the row
+            # whole seasons before.
             rows = np.arange(windows.pieces.start[i], windows.pieces.end[i]) - sum(lengths[:series])
-            scaled = (rows - 9.5) / np.std(np.arange(20))
+            scaled = (rows - 9.5) / deviation
             np.testing.assert_allclose(x[:, 0], scaled, atol=1e-5)
-            for t, targets in zip(rows, y, strict=True):
-                if np.isnan(targets).all():
-                    continue
-                wanted = (t + np.array(leads) - 9.5) / np.std(np.arange(20))
-                np.testing.assert_allclose(targets, wanted, atol=1e-5)
+            naive = windows.naive(i).numpy()
+            assert np.isnan(y[: len(y) - len(naive)]).all()
+            for t, targets, past in zip(rows[-len(naive) :], y[-len(naive) :], naive, strict=True):
+                before = [max(0, t + lead - season * -(-lead // season)) for lead in leads]
+                assert max(before) <= t
+                np.testing.assert_allclose(past, (np.array(before) - 9.5) / deviation, atol=1e-5)
+                wanted = (t + np.array(leads) - 9.5) / deviation
+                np.testing.assert_allclose(targets + past, wanted, atol=1e-5)
                 found += [(series, t, t + lead) for lead in leads]
         assert len(found) == len(set(found))
         expected = {

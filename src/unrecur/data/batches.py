@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ class Batch:
 
 def deal(
     lengths: np.ndarray, size: int, continuous: bool, generator: torch.Generator | None
-) -> list[list[int]]:
+) -> Sequence[list[int]]:
     """Say which sequences go into which batch; see `Task.batches`.
 
     Args:
@@ -81,12 +81,11 @@ def deal(
 
     Example:
         >>> import numpy as np
-        >>> deal(np.array([3, 3, 3, 3, 3]), 2, True, None)  # rows 0, 1, 2 and 3, 4
+        >>> list(deal(np.array([3, 3, 3, 3, 3]), 2, True, None))  # rows 0, 1, 2 and 3, 4
         [[0, 3], [1, 4], [2]]
     """
     if continuous:
-        rows = np.array_split(np.arange(len(lengths)), min(size, len(lengths)))
-        return [[int(row[turn]) for row in rows if turn < len(row)] for turn in range(len(rows[0]))]
+        return Runs(len(lengths), min(size, len(lengths)))
     by_length = torch.from_numpy(lengths)
     if generator is None:
         groups: Sequence[Tensor] = torch.split(by_length.argsort(stable=True), size)
@@ -98,9 +97,42 @@ def deal(
     return [group.tolist() for group in groups]
 
 
+@dataclass(frozen=True)
+class Runs(Sequence[list[int]]):
+    """The batches of continuous sequences: each row is a run of consecutive ones.
+
+    A long stream has more pieces than there is memory for their numbers.
+
+    Attributes:
+        sequences: The number of sequences.
+        rows: The number of runs; the first ones may be longer by one.
+    """
+
+    sequences: int
+    rows: int
+
+    def __len__(self) -> int:
+        return -(-self.sequences // self.rows)
+
+    @overload
+    def __getitem__(self, turn: int) -> list[int]: ...
+
+    @overload
+    def __getitem__(self, turn: slice) -> list[list[int]]: ...
+
+    def __getitem__(self, turn: int | slice) -> list[int] | list[list[int]]:
+        if isinstance(turn, slice):
+            return [self[number] for number in range(len(self))[turn]]
+        if not 0 <= turn < len(self):
+            raise IndexError(turn)
+        short, longer = divmod(self.sequences, self.rows)
+        taking = self.rows if turn < short else longer
+        return [row * short + min(row, longer) + turn for row in range(taking)]
+
+
 def load(
     rows: Dataset[Row],
-    groups: list[list[int]],
+    groups: Sequence[list[int]],
     continuous: bool,
     start: int,
     workers: int,
@@ -121,7 +153,7 @@ def load(
     """
     loader: DataLoader[Any] = DataLoader(
         rows,
-        batch_sampler=groups[start:],
+        batch_sampler=(groups[number] for number in range(start, len(groups))),
         num_workers=workers,
         collate_fn=pad,
         pin_memory=pin,

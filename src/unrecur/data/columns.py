@@ -1,5 +1,6 @@
 """Columns as inputs of a model: scaled, filled, indicated, one-hot; all measured in training."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,14 +30,16 @@ class Columns:
     values: list[np.ndarray] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add_target(self, name: str, scaled: np.ndarray) -> None:
-        """Add the past of a target, scaled as the target is.
+    def add_targets(self, scaled: Mapping[str, np.ndarray]) -> None:
+        """Add the past of the targets, scaled as they are: all values, and then where gaps are.
 
         Args:
-            name: Its name.
-            scaled: Its values, NaN where missing.
+            scaled: The values of each, NaN where missing.
         """
-        self._add(name, scaled, 0)
+        for name, values in scaled.items():
+            self._add_filled(name, values, 0)
+        for name, values in scaled.items():
+            self._add_gaps(name, values, 0)
 
     def add_number(self, name: str, values: np.ndarray, ahead: int = 0) -> None:
         """Add a column of numbers: standard scores; gaps hold the last value and are indicated.
@@ -50,7 +53,9 @@ class Columns:
         if scale.deviation == 0:
             self.notes.append(f"'{name}' is constant in training and left out.")
             return
-        self._add(name, (values - scale.mean) / scale.deviation, ahead)
+        scaled = (values - scale.mean) / scale.deviation
+        self._add_filled(name, scaled, ahead)
+        self._add_gaps(name, scaled, ahead)
 
     def add_text(self, name: str, text: Text, ahead: int = 0) -> None:
         """Add a column of text, one-hot over the values of training.
@@ -86,13 +91,15 @@ class Columns:
             + "."
         )
 
-    def _add(self, name: str, scaled: np.ndarray, ahead: int) -> None:
-        """Fill the gaps of a scaled column, and add it."""
+    def _add_filled(self, name: str, scaled: np.ndarray, ahead: int) -> None:
+        """Add a scaled column without its gaps."""
+        self._append(name, carried_forward(scaled, self.offsets).astype(np.float32), ahead)
+
+    def _add_gaps(self, name: str, scaled: np.ndarray, ahead: int) -> None:
+        """Say where a column has gaps, if it has any."""
         missing = np.isnan(scaled)
         if not missing.any():
-            self._append(name, scaled.astype(np.float32), ahead)
             return
-        self._append(name, carried_forward(scaled, self.offsets).astype(np.float32), ahead)
         indicated = bool(missing[self.train].any())
         if indicated:
             self._append(f"{name} missing", missing.astype(np.float32), ahead)

@@ -49,6 +49,9 @@ class ScaledError:
 class ForecastScores:
     """The scores of a task of forecasting.
 
+    Targets may be differences from a naive forecast (see `Windows`): errors and quantiles are the
+    same for them as for the values themselves; percentages need the values.
+
     Attributes:
         targets: The names of the targets.
         scales: How each is scaled.
@@ -94,23 +97,25 @@ class ForecastScores:
 
     def _steps(
         self, model: AbstractSequenceModel, task: Task, split: Split
-    ) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """Give predictions [steps, leads, targets, Q], targets without Q, and the series."""
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
+        """Give predictions [rows, leads, targets, Q], targets, naive forecasts, and the series."""
         count = len(self.targets)
         for number, y in predictions(model, task, split):
             windows, place = whole(task.splits[split], number)
-            target = task.pair(split, number)[1].unflatten(1, (-1, count))
-            shape = (*target.shape, max(1, len(self.loss.quantiles)))
-            yield y.float().view(shape), target, int(windows.pieces.series[place])
+            naive = windows.naive(place).unflatten(1, (-1, count))
+            rows = len(naive)
+            target = task.pair(split, number)[1][-rows:].view(naive.shape)
+            forecast = y[-rows:].float().view(*naive.shape, max(1, len(self.loss.quantiles)))
+            yield forecast, target, naive, int(windows.pieces.series[place])
 
     def _points(
         self, model: AbstractSequenceModel, task: Task, split: Split
-    ) -> Iterator[tuple[Tensor, Tensor, int]]:
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
         """Give the median in place of all quantiles."""
         levels = np.array(self.loss.quantiles or (0.5,))
         middle = int(np.abs(levels - 0.5).argmin())
-        for y, target, series in self._steps(model, task, split):
-            yield y[..., middle], target, series
+        for y, target, naive, series in self._steps(model, task, split):
+            yield y[..., middle], target, naive, series
 
     def _mean_of(
         self, function: Callable[[Tensor], Tensor]
@@ -119,7 +124,7 @@ class ForecastScores:
 
         def compute(model: AbstractSequenceModel, task: Task, split: Split, metric: float) -> float:
             mean = _Mean()
-            for y, target, _ in self._points(model, task, split):
+            for y, target, *_ in self._points(model, task, split):
                 mean.add(function(y - target))
             return mean.value
 
@@ -130,7 +135,7 @@ class ForecastScores:
 
         def compute(model: AbstractSequenceModel, task: Task, split: Split, metric: float) -> float:
             mean = _Mean()
-            for y, target, series in self._points(model, task, split):
+            for y, target, _, series in self._points(model, task, split):
                 errors = (y - target)[..., number].double() * self.scales[number].scale[series]
                 mean.add(errors.square())
             return mean.value**0.5
@@ -142,10 +147,11 @@ class ForecastScores:
 
         def compute(model: AbstractSequenceModel, task: Task, split: Split, metric: float) -> float:
             mean, scale = _Mean(), self.scales[number]
-            for y, target, series in self._points(model, task, split):
+            for y, target, naive, series in self._points(model, task, split):
                 forecast, truth = (
-                    value[..., number].double() * scale.scale[series] + scale.center[series]
-                    for value in (y, target)
+                    (difference.double() + naive)[..., number] * scale.scale[series]
+                    + scale.center[series]
+                    for difference in (y, target)
                 )
                 size = (forecast.abs() + truth.abs()).clamp(min=1e-300)
                 mean.add((forecast - truth).abs() / size)
@@ -157,7 +163,7 @@ class ForecastScores:
         """Give the mean absolute scaled error of the median."""
         mean = _Mean()
         weights = torch.tensor([scale.weight for scale in self.scales])
-        for y, target, _ in self._points(model, task, split):
+        for y, target, *_ in self._points(model, task, split):
             mean.add((y - target).abs() * weights)
         return mean.value
 
@@ -166,7 +172,7 @@ class ForecastScores:
     ) -> float:
         """Give the share of targets between the outermost quantiles."""
         mean = _Mean()
-        for y, target, _ in self._steps(model, task, split):
+        for y, target, *_ in self._steps(model, task, split):
             inside = (y[..., 0] <= target) & (target <= y[..., -1])
             mean.add(torch.where(target.isnan(), torch.nan, inside.double()))
         return 100 * mean.value

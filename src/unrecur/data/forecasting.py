@@ -1,6 +1,6 @@
 """Forecasting: at every step, the steps to come."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from unrecur.data.losses import QuantileLoss
 from unrecur.data.prepared import Plan, Prepared, prepare
 from unrecur.data.scaling import TargetScale, target_scale
 from unrecur.data.splitting import FRACTIONS, Splitting
-from unrecur.data.task import SPLITS, Task
+from unrecur.data.task import SPLITS, Task, known_steps
 from unrecur.data.windows import Windows
 
 LEAST_ORDER = 24  # inputs that the linear floor sees
@@ -41,11 +41,19 @@ def forecasting_task(
     """Make the task of forecasting columns of a table.
 
     At step t a model reads the columns up to t, and of known columns also the value `horizon`
-    steps ahead; it predicts the targets at t + 1 ... t + horizon. The metric is the mean absolute
-    scaled error (MASE): the absolute error divided by the mean absolute error that the forecast
-    "as one season ago" makes in training, one step at a time, of each series (Hyndman and Koehler
-    2006, Int. J. Forecasting 22, section 3); with quantiles, the pinball loss so scaled. The chance
-    level is what the forecast "as in the last season that is known" reaches on the test split.
+    steps ahead; it predicts the targets at t + 1 ... t + horizon, as differences from the seasonal
+    naive forecast, "as in the last season that is known":
+
+        z_{t,h} = y_{t+h} - y_{t-b},   b = -h mod season,
+
+    with the first value of the series before its start. A model so need not learn levels, which
+    drift (Zeng et al. 2023, AAAI, arXiv 2205.13504, subtract the last value for this). The metric
+    is the mean absolute scaled error (MASE): the absolute error divided by the mean absolute error
+    that the forecast "as one season ago" makes in training, one step at a time, of each series
+    (Hyndman and Koehler 2006, Int. J. Forecasting 22, section 3); with quantiles, the pinball loss
+    so scaled. Both are the same for differences as for the targets themselves. The chance level is
+    what the seasonal naive forecast, a model of zeros, reaches on the test split; the floor
+    "constant" is this forecast without its median error in training.
 
     Everything that is measured (scales, categories, which columns are constant or have gaps) is
     measured in training alone. Targets are scaled in each series by itself, other columns over all
@@ -58,7 +66,7 @@ def forecasting_task(
         time: The column of times; None where rows are steps.
         id: The column that tells series apart; None for one series.
         horizon: How many steps ahead, or a list of which.
-        season: How many steps the simple forecast looks back.
+        season: How many steps the naive forecast looks back, from which targets are differences.
         inputs: The other columns whose past is given; None for all.
         static: Columns with one value in each series.
         known: Columns whose future is known, as of a calendar.
@@ -100,6 +108,7 @@ def forecasting_task(
     answers = np.stack([values.astype(np.float32) for values in scaled.values()], 1)
     inputs_, more = prepared.inputs(scaled, max(leads))
     weights = tuple(scale.weight for scale in scales) * len(leads)
+    features = len(weights) * max(1, len(loss_of))
     loss = ScaledError(weights, loss_of)
     windows = windows_of(prepared, inputs_, answers, leads, season)
     words = ", ".join(targets)
@@ -111,25 +120,31 @@ def forecasting_task(
         metric=f"mean {'scaled pinball loss' if loss_of else 'absolute scaled error (MASE)'}",
         unit=f"{error} / naive error in training (season {season})",
         in_features=inputs_.shape[1],
-        out_features=len(weights) * max(1, len(loss_of)),
+        out_features=features,
         step_loss=loss,
-        chance_level=_naive_level(windows["test"], loss, season, series.offsets),
+        chance_level=level_of(windows["test"], torch.zeros(features), loss),
         splits=windows,
         hashes=hashes_of(prepared, windows),
-        floors=_floors(season, targets, leads, loss_of),
+        floors={} if loss_of else _floors(season),
         scores=ForecastScores(targets, scales, loss).table(),
-        notes=(*prepared.notes, *notes, *more),
+        notes=(*prepared.notes, *notes, *more, _note(season, loss_of)),
     )
 
 
-def _floors(
-    season: int, targets: Sequence[str], leads: Sequence[int], quantiles: Sequence[float]
-) -> dict[str, dict[str, Any]]:
+def _floors(season: int) -> dict[str, dict[str, Any]]:
     """Choose the floors, which give one forecast and no quantiles."""
-    if quantiles:
-        return {}
-    past = {"season": season, "targets": len(targets), "leads": list(leads)}
-    return {"persistence": past, "autoregression": {"order": max(season, LEAST_ORDER)}}
+    order = max(season, LEAST_ORDER)
+    return {"constant": {"of": "median"}, "autoregression": {"order": order}}
+
+
+def _note(season: int, quantiles: Sequence[float]) -> str:
+    """Say what the targets are differences from."""
+    floor = "; the floor 'constant' is this forecast with its median error taken out"
+    return (
+        f"Targets are differences from the value of one season ago (season {season}), or of the "
+        f"fewest seasons at which it is known: the seasonal naive forecast"
+        f"{'' if quantiles else floor}."
+    )
 
 
 def _leads(horizon: int | Sequence[int]) -> tuple[int, ...]:
@@ -193,7 +208,7 @@ def windows_of(
     inputs: np.ndarray,
     answers: np.ndarray,
     leads: tuple[int, ...],
-    season: int = 1,
+    season: int = 0,
 ) -> dict[Any, Windows]:
     """Lay the windows of each split over the arrays.
 
@@ -202,7 +217,7 @@ def windows_of(
         inputs: The inputs of all rows.
         answers: The targets of all rows.
         leads: Which steps ahead are predicted.
-        season: How many steps a simple forecast looks back.
+        season: The season that targets are differences over; 0 for none.
 
     Returns:
         The windows of each split.
@@ -211,7 +226,7 @@ def windows_of(
         InputError: A split has no step to predict, or no known target.
     """
     found = {
-        split: Windows(torch.from_numpy(inputs), torch.from_numpy(answers), leads, cut)
+        split: Windows(torch.from_numpy(inputs), torch.from_numpy(answers), leads, cut, season)
         for split, cut in prepared.pieces(leads, season).items()
     }
     for split, windows in found.items():
@@ -243,25 +258,21 @@ def hashes_of(prepared: Prepared, windows: dict[Any, Windows]) -> dict[Any, str]
     return {split: windows[split].sha256(files) for split in SPLITS}
 
 
-def _naive_level(windows: Windows, loss: ScaledError, season: int, offsets: np.ndarray) -> float:
-    """Give the metric of the forecast "as in the last season that is known"."""
-    leads = torch.tensor(windows.leads)
-    back = -leads % season
-    targets = windows.answers.shape[1]
-    past = windows.inputs[:, :targets]
+def level_of(windows: Windows, scores: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """Measure a model that gives the same scores at every step.
+
+    Args:
+        windows: The sequences of a split.
+        scores: The scores [out_features].
+        loss: The loss of each step.
+
+    Returns:
+        The mean loss over the counted steps.
+    """
     total, count = 0.0, 0
     for number in range(len(windows)):
-        first, end = int(windows.pieces.first[number]), int(windows.pieces.end[number])
-        rows = torch.arange(first, end)[:, None] - back
-        known = rows >= int(offsets[windows.pieces.series[number]])
-        scores = torch.where(known[..., None], past[rows.clamp(min=0)], 0).flatten(1)
-        target = windows[number][1][-len(rows) :]
-        counted = (~target.isnan()).any(1)
-        total += float(loss(_spread(scores, loss), target)[counted].double().sum())
-        count += int(counted.sum())
+        target = windows[number][1]
+        target = target[known_steps(target)]
+        total += float(loss(scores.expand(len(target), -1), target).double().sum())
+        count += len(target)
     return total / count
-
-
-def _spread(scores: Tensor, loss: ScaledError) -> Tensor:
-    """Give every quantile the same forecast."""
-    return scores.repeat_interleave(max(1, len(loss.quantiles)), -1)

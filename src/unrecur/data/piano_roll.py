@@ -17,7 +17,7 @@ LARGEST_FILE = 2**28  # bytes on disk
 
 
 def read_chorales() -> dict[str, list[np.ndarray]]:
-    """Read the Bach chorales that come with the package; docs/data.md says where they are from.
+    """Read the Bach chorales that come with the package; docs/chorales.md says where they are from.
 
     Returns:
         For "train", "valid" and "test" the rolls [time, 88], uint8, zeros and ones.

@@ -93,7 +93,7 @@ class Prepared:
         return step < np.repeat(self.ends[:, 0], lengths)
 
     def inputs(self, scaled: Mapping[str, np.ndarray], ahead: int) -> tuple[np.ndarray, list[str]]:
-        """Build the inputs: targets first, then numbers, then text.
+        """Build the inputs: targets first, then their gaps, then numbers, then text.
 
         Args:
             scaled: The scaled targets whose past is given; none where they are not.
@@ -104,8 +104,7 @@ class Prepared:
         """
         series, plan = self.series, self.plan
         built = Columns(series.offsets, self.train)
-        for name, values in scaled.items():
-            built.add_target(name, values)
+        built.add_targets(scaled)
         for name in [name for name in series.numbers if name not in plan.target]:
             values = series.numbers.pop(name)
             if name in plan.static:
@@ -123,14 +122,14 @@ class Prepared:
         filled = repeated(codes, self.series.offsets, name, self.series.name)
         return Text(np.nan_to_num(filled, nan=-1).astype(np.int32), text.values)
 
-    def pieces(self, leads: tuple[int, ...], season: int = 1) -> dict[Split, Pieces]:
+    def pieces(self, leads: tuple[int, ...], season: int) -> dict[Split, Pieces]:
         """Cut each split into pieces.
 
         Step t counts in a split if all its targets, t + leads, lie in it.
 
         Args:
             leads: Which steps ahead are predicted.
-            season: How many steps a simple forecast looks back.
+            season: How many steps a naive forecast looks back; 0 where there is none.
 
         Returns:
             The pieces of each split.

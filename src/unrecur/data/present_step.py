@@ -9,14 +9,13 @@ import torch
 from unrecur._check import InputError
 from unrecur.data.columns import categories
 from unrecur.data.forecast_scores import ForecastScores, ScaledError
-from unrecur.data.forecasting import LEAST_ORDER, hashes_of, numbers_of, windows_of
+from unrecur.data.forecasting import LEAST_ORDER, hashes_of, level_of, numbers_of, windows_of
 from unrecur.data.losses import IGNORED, categorical_nll
 from unrecur.data.prepared import Plan, Prepared, prepare
 from unrecur.data.scaling import target_scale
 from unrecur.data.scores import accuracy
 from unrecur.data.splitting import FRACTIONS, Splitting
 from unrecur.data.task import Task
-from unrecur.data.windows import Windows
 
 MOST_CLASSES = 1000
 PRESENT = (0,)
@@ -82,7 +81,7 @@ def regression_task(
         in_features=built.shape[1],
         out_features=1,
         step_loss=loss,
-        chance_level=_level(windows["test"], median, loss),
+        chance_level=level_of(windows["test"], median, loss),
         splits=windows,
         hashes=hashes_of(prepared, windows),
         floors={"autoregression": {"order": LEAST_ORDER}, "constant": {"of": "median"}},
@@ -146,7 +145,7 @@ def classification_task(
         in_features=built.shape[1],
         out_features=len(classes),
         step_loss=categorical_nll,
-        chance_level=_level(windows["test"], frequencies, categorical_nll),
+        chance_level=level_of(windows["test"], frequencies, categorical_nll),
         splits=windows,
         hashes=hashes_of(prepared, windows),
         floors={"constant": {}},
@@ -179,15 +178,3 @@ def _classes(prepared: Prepared, target: str) -> tuple[np.ndarray, list[str], li
             f"{unknown - missing:,} steps have a class that training has not; they are not counted."
         )
     return answers, classes, notes
-
-
-def _level(windows: Windows, scores: torch.Tensor, loss: Any) -> float:
-    """Give the metric of a model with the same scores at every step."""
-    total, count = 0.0, 0
-    for number in range(len(windows)):
-        _, target = windows[number]
-        known = target >= 0 if target.dim() == 1 else ~target[:, 0].isnan()
-        target = target[known]
-        total += float(loss(scores.expand(len(target), -1), target).double().sum())
-        count += len(target)
-    return total / count

@@ -156,14 +156,14 @@ class Task:
                     f"got {len(self.sources[split])} for {len(sequences)}."
                 )
             if isinstance(sequences, list | tuple):
-                for number in range(len(sequences)):
-                    self.pair(split, number)
+                for number, (x, target) in enumerate(sequences):
+                    self._check(x, target, f"{split} sequence {number}")
         if not self.hashes:
             hashes = {split: self._hash(split) for split in SPLITS}
             object.__setattr__(self, "hashes", hashes)
 
     def pair(self, split: Split, number: int) -> Pair:
-        """Read one sequence, and check it.
+        """Read one sequence, and check it unless it stands in a list, which is checked at once.
 
         Args:
             split: Of which split.
@@ -175,8 +175,14 @@ class Task:
         Raises:
             InputError: It is malformed; see `Task`.
         """
-        x, target = self.splits[split][number]
-        name = f"{split} sequence {number}"
+        sequences = self.splits[split]
+        x, target = sequences[number]
+        if not isinstance(sequences, list | tuple):  # these were checked at once
+            self._check(x, target, f"{split} sequence {number}")
+        return x, target
+
+    def _check(self, x: Tensor, target: Tensor, name: str) -> None:
+        """Check one sequence."""
         if self.tokens:
             self._check_tokens(x, name)
         else:
@@ -197,7 +203,6 @@ class Task:
                     f"{self.out_features - 1} (or {IGNORED}), got {int(classes.min())} to "
                     f"{int(classes.max())}."
                 )
-        return x, target
 
     def _check_tokens(self, x: Tensor, name: str) -> None:
         """Check the inputs of a sequence of token ids."""

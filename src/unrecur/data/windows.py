@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from unrecur.data.hashing import split_hash
@@ -23,12 +23,14 @@ class Pieces:
         first: The first row whose target counts; those before it warm the model up.
         end: The row after the last.
         series: Which series it is of.
+        origin: The first row of that series.
     """
 
     start: np.ndarray
     first: np.ndarray
     end: np.ndarray
     series: np.ndarray
+    origin: np.ndarray
 
 
 def pieces(
@@ -60,6 +62,7 @@ def pieces(
         first,
         np.minimum(first + length, ends[series]),
         series,
+        offsets[series],
     )
 
 
@@ -73,12 +76,17 @@ class Windows:
         leads: Which steps ahead are predicted at each step; 0 is the step itself. At each step
             the targets stand side by side, those of the first lead first.
         pieces: Which rows each sequence takes.
+        season: Targets are differences from the value one season back, or the fewest whole seasons
+            at which it is known: the value at step t + lead minus the input value of the target at
+            step t - (-lead % season), the first step of the series where that is before it. 0 where
+            targets are as they are.
     """
 
     inputs: Float[Tensor, "N D"]
     answers: Shaped[Tensor, "N ..."]
     leads: tuple[int, ...]
     pieces: Pieces
+    season: int = 0
 
     @property
     def lengths(self) -> np.ndarray:
@@ -98,8 +106,35 @@ class Windows:
             target[: first - start] = IGNORED
             return x, target
         rows = torch.arange(first, end)[:, None] + torch.tensor(self.leads)
-        known = self.answers[rows].flatten(1)
+        known = self.answers[rows].flatten(1) - self.naive(index)
         return x, torch.cat([known.new_full((first - start, known.shape[1]), torch.nan), known])
+
+    @property
+    def back(self) -> Int[Tensor, " leads"]:
+        """How many steps before the present one the naive forecast of each lead is read."""
+        leads = torch.tensor(self.leads)
+        return -leads % self.season if self.season else torch.zeros_like(leads)
+
+    def naive(self, index: int) -> Float[Tensor, "rows targets"]:
+        """Give the seasonal naive forecast, from which the targets of a sequence are differences.
+
+        The targets are the first columns of the inputs, where gaps are filled, so that it is known
+        at every step.
+
+        Args:
+            index: Which sequence.
+
+        Returns:
+            The forecast of each target of the counted rows, in their order; 0 without a season.
+        """
+        first, end, origin = (
+            int(rows[index]) for rows in (self.pieces.first, self.pieces.end, self.pieces.origin)
+        )
+        targets = self.answers.shape[1]
+        if not self.season:
+            return self.answers.new_zeros(end - first, targets * len(self.leads))
+        rows = (torch.arange(first, end)[:, None] - self.back).clamp(min=origin)
+        return self.inputs[rows, :targets].flatten(1)
 
     def sha256(self, *more: np.ndarray) -> str:
         """Identify what the sequences hold.
@@ -111,14 +146,17 @@ class Windows:
             The SHA-256 of all rows they read, and of what is given.
         """
         lead, every = max(self.leads), self.pieces
+        # The naive forecast may look back further than the inputs that are read.
+        begins = np.minimum(every.start, every.first - int(self.back.max()))
+        begins = np.maximum(begins, every.origin)
         borders = np.flatnonzero(np.diff(every.series, prepend=-1))  # the first piece of a series
         last = np.append(borders[1:], len(every.series)) - 1
         ends = every.end[last]
         blocks = [
             rows[at : min(at + BLOCK, stop)].numpy()
-            for begin, end in zip(every.start[borders].tolist(), ends.tolist(), strict=True)
+            for begin, end in zip(begins[borders].tolist(), ends.tolist(), strict=True)
             for rows, stop in ((self.inputs, end), (self.answers, end + lead))
             for at in range(begin, stop, BLOCK)
         ]
-        places = [every.start, every.first, every.end, np.array(self.leads)]
-        return split_hash([*blocks, *places, *more])
+        places = [every.start, every.first, every.end, every.origin]
+        return split_hash([*blocks, *places, np.array(self.leads), np.array(self.season), *more])
