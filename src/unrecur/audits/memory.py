@@ -15,7 +15,8 @@ from unrecur.data.task import Split, Task
 from unrecur.train.evaluate import Scores
 from unrecur.truncation.bound import output_bound
 
-LOOKED_AT = 2**17  # steps of a split among which the places of a memory curve are chosen
+LOOKED_AT = 2**17  # steps of a split among which the places of a memory curve are chosen,
+GIVEN = 2**29  # and outputs there
 VISITS = 2**23  # steps of the model for the longest window of a memory curve
 NUMBERS = 2**26  # outputs of the model that are held
 LONGEST_WINDOW = 2**10  # of a stream, which has no end
@@ -123,7 +124,7 @@ def sight(model: AbstractSequenceModel, task: Task, split: Split) -> Sight:
         The model with its outputs at the steps that count; where they are many, at evenly spaced
         ones.
     """
-    part = task.part(split, LOOKED_AT)
+    part = task.part(split, min(LOOKED_AT, GIVEN // task.out_features))
     longest = LONGEST_WINDOW if task.continuous else int(part.lengths(split).max())
     places = places_in(part, split, min(VISITS // longest, NUMBERS // task.out_features))
     steps = {place.number: place.steps for place in places}

@@ -12,6 +12,7 @@ import torch
 
 from unrecur import _check
 from unrecur._check import InputError
+from unrecur.data.floors import token_floors
 from unrecur.data.losses import categorical_bits
 from unrecur.data.own_files import split_folder
 from unrecur.data.quantizer import Law, Quantizer
@@ -21,6 +22,7 @@ from unrecur.data.task import SPLITS, Pair, Split, Task
 
 SUFFIXES = (".wav", ".flac")
 PIECE = 2_000  # samples
+ORDER = 2  # of the n-gram, which is a chain from sample to sample
 PARAMETERS = 60_000
 
 
@@ -114,6 +116,7 @@ def audio_task(
     quantizer = Quantizer(law, levels)
     splits = {split: Pieces(recordings[split], quantizer, piece) for split in SPLITS}
     tokens = law == "mu-law"
+    steps = sum(int(splits[split].lengths.sum()) for split in SPLITS[1:])
     return Task(
         name=name,
         title=title,
@@ -126,6 +129,7 @@ def audio_task(
         splits=splits,
         input_box=None if tokens else (-1.0, 1.0),
         hashes={split: pieces.hash for split, pieces in splits.items()},
+        floors=token_floors(levels, steps, ORDER) if tokens else {"constant": {}},
         tokens=tokens,
         parameters=PARAMETERS,
         notes=(

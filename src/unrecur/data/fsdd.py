@@ -62,6 +62,7 @@ def fsdd_digits(data_dir: Path | None = None) -> Task:
         chance_level=math.log(DIGITS),
         splits={split: [_frames(*each) for each in spoken[split]] for split in SPLITS},
         input_box=(-1.0, 1.0),
+        floors={"constant": {}},
         scores={"accuracy": accuracy},
         parameters=30_000,
         notes=(

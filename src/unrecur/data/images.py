@@ -103,6 +103,7 @@ def mnist(
         splits=splits,
         input_box=(0.0, 1.0),
         hashes={split: each.hash for split, each in splits.items()},
+        floors={"constant": {}},
         scores={"accuracy": accuracy},
         parameters=parameters,
         published=_published(order),

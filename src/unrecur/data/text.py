@@ -9,6 +9,7 @@ from typing import Any
 from unrecur import _check
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.corpus import Corpus, Report, tokenized
+from unrecur.data.floors import token_floors
 from unrecur.data.losses import categorical_bits, categorical_nll
 from unrecur.data.scores import perplexity
 from unrecur.data.task import SPLITS, Score, Split, Task
@@ -73,6 +74,7 @@ def language_task(
     unknown = {split: int(corpus.tokens[split].facts["unknown"]) for split in SPLITS}
     size = corpus.tokenizer.size + any(unknown.values())
     bits = level in ("character", "byte")
+    steps = sum(corpus.tokens[split].count for split in SPLITS[1:])
     notes = (*_notes(corpus, unknown, level, isinstance(files, Path)), *details.pop("notes", ()))
     return Task(
         name=name,
@@ -85,7 +87,7 @@ def language_task(
         chance_level=math.log2(size) if bits else math.log(size),
         splits={split: Pieces(corpus.tokens[split], piece) for split in SPLITS},
         hashes={split: _hash(corpus, split, piece) for split in SPLITS},
-        floors=("ngram",),
+        floors=token_floors(size, steps, 5 if bits else 3),
         tokens=True,
         continuous=True,
         scores=_scores(corpus, level),

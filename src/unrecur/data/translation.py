@@ -14,6 +14,7 @@ from torch import Tensor
 from unrecur._check import InputError
 from unrecur.data.bleu import Bleu
 from unrecur.data.byte_pairs import BPETokenizer
+from unrecur.data.floors import token_floors
 from unrecur.data.hashing import split_hash
 from unrecur.data.lines import lines
 from unrecur.data.losses import categorical_nll
@@ -68,6 +69,7 @@ def translation_task(
     )
     read = {split: _encoded(files[split], source, target) for split in SPLITS}
     size, bleu = target.size + 2, Bleu(target)
+    steps = sum(int(read[split].targets.lengths.sum()) for split in SPLITS[1:])
     notes = [
         f"Source and target have {source.size:,} and {target.size:,} byte pairs, learned from the "
         "training text alone.",
@@ -84,7 +86,7 @@ def translation_task(
         chance_level=math.log(size),
         splits={split: Targets(read[split].targets, bleu.start, bleu.end) for split in SPLITS},
         hashes={split: read[split].hash() for split in SPLITS},
-        floors=("ngram",),
+        floors=token_floors(size, steps, 3),
         tokens=True,
         sources={split: read[split].sources for split in SPLITS},
         source_features=source.size,

@@ -22,7 +22,7 @@ from unrecur.train.config import TrainConfig
 from unrecur.train.evaluate import evaluate
 from unrecur.train.loop import fabric_on, train
 
-TRAIN_NUMBERS = 2**31  # outputs on the training split that are scored; a part of it, if it has more
+TRAIN_NUMBERS = 2**27  # outputs on the training split that are scored; a part of it, if it has more
 
 
 def model_file(folder: Path, name: str, seed: int) -> Path:
