@@ -12,7 +12,7 @@ from unrecur.cli.task_options import with_task
 if TYPE_CHECKING:
     from unrecur.data.task import Task
 
-SMOKE_SHARE = 6  # of the parameters that a task suggests
+SMOKE_SHARE = 1 / 6  # of the parameters that a task suggests
 
 
 @with_task
@@ -53,11 +53,14 @@ def study(
     from unrecur.report.page import write_page
     from unrecur.report.table import print_results
     from unrecur.studies.config import SMOKE, StudyConfig
+    from unrecur.studies.recipes import recipes_for
     from unrecur.studies.study import study as run
+    from unrecur.studies.study import suggested_budget
 
     config = SMOKE if smoke else StudyConfig()
     if smoke:
-        config = replace(config, parameters=task.parameters // SMOKE_SHARE)
+        small = suggested_budget(task, recipes_for(task), SMOKE_SHARE)
+        config = replace(config, parameters=small)
     config = replace(
         config,
         seeds=config.seeds if seeds is None else seeds,

@@ -67,7 +67,7 @@ def load(
     frequency: Annotated[
         str | None,
         typer.Option(
-            help="How long a step is: 15m, 1h, 1d, 1mo.",
+            help="How long a step is: 30s, 15m, 1h, 1d, 1w.",
             show_default="the commonest",
             rich_help_panel=OWN,
         ),
@@ -84,7 +84,7 @@ def load(
         str | None,
         typer.Option(
             help="Of a text: word, character, byte or bpe.",
-            show_default="character",
+            show_default="character; word in a folder",
             rich_help_panel=OWN,
         ),
     ] = None,

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from filelock import FileLock
 
+from unrecur import _check
 from unrecur._check import CorruptFileError, InputError
 from unrecur._files import write_atomic
 from unrecur.data.content import Text, split_texts
@@ -82,6 +83,7 @@ def tokenized(
             written.
         CorruptFileError: A gzip file is damaged.
     """
+    _check.known_name(level, get_args(Level), "level")
     if vocabulary is not None and level != "bpe":
         raise InputError(
             f"the text decides the vocabulary at the level '{level}', got vocabulary={vocabulary}. "

@@ -117,8 +117,8 @@ def forecasting_task(
     return Task(
         name=prepared.name,
         title=f"{prepared.name}: {words}, up to {last} ahead",
-        metric=f"mean {'scaled pinball loss' if loss_of else 'absolute scaled error (MASE)'}",
-        unit=f"{error} / naive error in training (season {season})",
+        metric=f"mean {error} over that of the naive forecast in training (season {season})",
+        unit="scaled pinball loss" if loss_of else "MASE",
         in_features=inputs_.shape[1],
         out_features=features,
         step_loss=loss,

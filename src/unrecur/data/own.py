@@ -1,5 +1,6 @@
 """What the user has: the task that a file, a folder or an address on the hub makes."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,8 @@ def own_task(place: str, target: Sequence[str] = (), **options: Any) -> Task:
         names = list(options.pop("inputs", None) or [])
         if len(target) != 1 or len(names) != 1:
             raise InputError(f"'{place}': name the columns, with --target and --inputs.")
-        return task_from(
-            place,
-            inputs=names[0],
-            target=target[0],
-            name=place[len(PREFIX) :].replace("/", "-"),
-            **options,
-        )
+        name = place[len(PREFIX) :].replace("/", "-")
+        return _made(task_from, place, inputs=names[0], target=target[0], name=name, **options)
     path = Path(place)
     if not path.exists():
         raise InputError(f"there is no file or folder {path}. Known are {WHAT}.")
@@ -77,7 +73,8 @@ def _of_file(path: Path, target: Sequence[str], options: dict[str, Any]) -> Task
     if name.endswith(TABLES):
         if not target:
             raise InputError(f"{path}: say which column is to be predicted, with --target COLUMN.")
-        return own_data_task(path, target[0] if len(target) == 1 else list(target), **options)
+        wanted = target[0] if len(target) == 1 else list(target)
+        return _made(own_data_task, path, wanted, **options)
     if kind in TEXTS:
         return _without(target, text_file_task, path, **options)
     if kind == ".ts":
@@ -95,7 +92,8 @@ def _of_folder(folder: Path, target: Sequence[str], options: dict[str, Any]) -> 
             return _without(target, make, folder, **options)
     name = folder.resolve().name
     found = {split: _found(folder, split) for split in SPLITS}
-    if not all(found.values()):
+    questions = {_kind(path) for path in found["train"]} == {".json"}
+    if not all(found[split] for split in SPLITS if split != "valid" or not questions):
         raise InputError(
             f"{folder}: expected files or folders train, valid and test (or a folder of sound or "
             f"music). Known are {WHAT}."
@@ -103,13 +101,13 @@ def _of_folder(folder: Path, target: Sequence[str], options: dict[str, Any]) -> 
     kinds = {_kind(path) for path in found["train"]}
     if len(found["train"]) == 2:
         return _translation(folder, found, target, options)
-    files: dict[Split, Path] = {split: paths[0] for split, paths in found.items()}
+    files: dict[Split, Path] = {split: paths[0] for split, paths in found.items() if paths}
     if kinds & set(TEXTS):
         level = options.pop("level", "word")
         title = f"{name}, next {level}"
         return _without(target, language_task, name, title, files, level, **options)
-    if kinds == {".json"}:
-        splits = (files["train"], files["test"], files["valid"])
+    if questions:
+        splits = (files["train"], files["test"], files.get("valid"))
         return _without(target, reading_task, name, f"{name}, answers", *splits, **options)
     if kinds & {"", *COLUMNS}:
         splits = (files["train"], files["valid"], files["test"])
@@ -145,7 +143,7 @@ def _translation(
             raise InputError(f"{folder}: expected {split} in {' and '.join(sorted(languages))}.")
         source = next(language for language in languages if language != to)
         files[split] = by_language[source], by_language[to]
-    return translation_task(name, f"{name}, to {to}", files, **options)
+    return _made(translation_task, name, f"{name}, to {to}", files, **options)
 
 
 def _rolls(path: Path) -> Task:
@@ -157,10 +155,16 @@ def _without(target: Sequence[str], make: Any, *arguments: Any, **options: Any) 
     """Call what takes no target."""
     if target:
         raise InputError(f"{', '.join(target)}: these data have no columns. Leave --target out.")
-    try:
-        return make(*arguments, **options)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        unknown = str(error).rpartition(" ")[2]
-        raise InputError(f"{arguments[0]}: the option {unknown} has no meaning here.") from error
+    return _made(make, *arguments, **options)
+
+
+def _made(make: Any, *arguments: Any, **options: Any) -> Task:
+    """Call a maker of tasks; say which option it does not know."""
+    known = inspect.signature(make).parameters
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise InputError(
+            f"{arguments[0]}: {', '.join(f'--{name}' for name in unknown)} has no meaning for "
+            "these data. Leave it out."
+        )
+    return make(*arguments, **options)

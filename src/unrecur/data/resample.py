@@ -129,10 +129,15 @@ def _resampled(
     taken = bins[starts]
     merged = series.rows - len(taken)
     note = (
-        f"Times are irregular: rows are brought to the nearest of equal steps of "
-        f"{_words(series, step, months)}; {total - len(taken):,} of {total:,} steps have no row, "
-        f"and {merged:,} rows are averaged with another of their step."
+        "Times are irregular: rows are brought to the nearest of equal steps of "
+        f"{_words(series, step, months)}"
     )
+    if merged or total > len(taken):
+        note += (
+            f"; {total - len(taken):,} of {total:,} steps have no row, and {merged:,} rows are "
+            "averaged with another of their step"
+        )
+    note += "."
     numbers = series.numbers
     for name in list(numbers):  # column by column, so that little is held twice
         numbers[name] = _scattered(numbers[name], starts, taken, total)

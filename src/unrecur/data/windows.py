@@ -158,5 +158,5 @@ class Windows:
             for rows, stop in ((self.inputs, end), (self.answers, end + lead))
             for at in range(begin, stop, BLOCK)
         ]
-        places = [every.start, every.first, every.end, every.origin]
-        return split_hash([*blocks, *places, np.array(self.leads), np.array(self.season), *more])
+        rule = np.array([*self.leads, self.season])
+        return split_hash([*blocks, every.start, every.first, every.end, rule, *more])

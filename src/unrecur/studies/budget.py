@@ -12,6 +12,7 @@ from unrecur.models.spec import Spec
 MATCHED = 0.02
 NEAR = 64  # widths beside the nearest one that are tried where it cannot be built
 WIDEST = 2**24
+FINER, FEWER, MORE = 1.005, 139, 278  # 1.005^-139 is a half, 1.005^278 is 4
 
 
 def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
@@ -61,6 +62,41 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
             f"has {nearest.parameters}. Ask for about that many, or for more."
         )
     return nearest
+
+
+def common_budget(models: Iterable[tuple[str, dict[str, Any]]], about: int) -> int:
+    """Find a number of parameters that all of some models can have.
+
+    Small models have few widths, so that not every number can be met within 2 % by all.
+
+    Args:
+        models: The name and the options of each.
+        about: The number to be near to.
+
+    Returns:
+        The nearest that is found, in steps of 0.5 %, from half as many to 4 times as many.
+
+    Raises:
+        InputError: There is none, or an option is wrong.
+
+    Example:
+        >>> tcn = {"in_features": 2, "out_features": 1, "levels": 5, "kernel_size": 2}
+        >>> common_budget([("lstm", {"in_features": 2, "out_features": 1}), ("tcn", tcn)], 20_000)
+        19900
+    """
+    asked = list(models)
+    refused: InputError | None = None
+    for steps in sorted(range(-FEWER, MORE), key=abs):
+        parameters = round(about * FINER**steps)
+        try:
+            for name, options in asked:
+                matched(name, options, parameters)
+        except InputError as error:
+            refused = refused or error
+        else:
+            return parameters
+    assert refused is not None  # there is a number to try
+    raise refused
 
 
 def _crossing(at: Callable[[int], Spec], parameters: int) -> int:

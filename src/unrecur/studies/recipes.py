@@ -76,7 +76,7 @@ PAIRS: dict[str, Recipe] = {
 
 BATCHES = 500  # in an epoch, at the most, as far as batches of 64 do it
 LARGEST_BATCH, LEAST_BATCH = 64, 4
-FARTHEST_REACH = 255  # inputs that a TCN sees, where the task does not say
+FARTHEST_REACH = 1023  # inputs that a TCN sees, where the task does not say
 
 
 def recipes_for(task: Task) -> dict[str, Recipe]:

@@ -19,7 +19,7 @@ from unrecur.data.tasks import load_task
 from unrecur.models import MODELS
 from unrecur.models.fitted import Fitted
 from unrecur.models.spec import Spec
-from unrecur.studies.budget import matched
+from unrecur.studies.budget import common_budget, matched
 from unrecur.studies.conclude import conclude
 from unrecur.studies.config import StudyConfig
 from unrecur.studies.environment import environment
@@ -74,10 +74,10 @@ def study(
     """
     task = load_task(task) if isinstance(task, str) else task
     config, listener, folder = config or StudyConfig(), listener or Listener(), Path(out)
-    if config.parameters is None:
-        config = replace(config, parameters=task.parameters)
     fabric_on(config.device)
     chosen = dict(recipes or recipes_for(task))
+    if config.parameters is None:
+        config = replace(config, parameters=suggested_budget(task, chosen))
     if not any(recipe.kind == "recurrent" for recipe in chosen.values()):
         raise InputError(
             f"a study needs at least one recurrent recipe, got {', '.join(chosen) or 'none'}."
@@ -121,6 +121,37 @@ def study(
     return results
 
 
+def suggested_budget(task: Task, recipes: Mapping[str, Recipe], share: float = 1.0) -> int:
+    """Find a number of parameters for a study, near to that which the task suggests.
+
+    Args:
+        task: The task.
+        recipes: What is compared.
+        share: Which part of the suggested number it shall be.
+
+    Returns:
+        A number that all recipes can have within 2 %.
+
+    Raises:
+        InputError: There is none.
+    """
+    models = [
+        (recipe.model, _options(task, recipe))
+        for recipe in recipes.values()
+        if recipe.kind != "floor"
+    ]
+    return common_budget(models, round(share * task.parameters))
+
+
+def _options(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Give what the builder of a recipe's model takes beside its width."""
+    return {
+        "in_features": task.in_features,
+        **recipe.options,
+        "out_features": task.out_features,
+    }
+
+
 def _plan(task: Task, recipe: Recipe, config: StudyConfig) -> tuple[Spec, TrainConfig]:
     """Settle a recipe's width and training."""
     training = recipe.training
@@ -128,9 +159,7 @@ def _plan(task: Task, recipe: Recipe, config: StudyConfig) -> tuple[Spec, TrainC
         training = replace(training, epochs=config.epochs)
     if recipe.kind == "floor":
         return _floor(task, recipe), training
-    options = {"in_features": task.in_features, **recipe.options}
-    options["out_features"] = task.out_features
-    spec = matched(recipe.model, options, config.parameters or task.parameters)
+    spec = matched(recipe.model, _options(task, recipe), config.parameters or task.parameters)
     with torch.device("meta"):
         check_fits(spec.name, spec.build(), task)
     return spec, training

@@ -208,7 +208,7 @@ def _obstacle(
     metric = comparisons[0].recurrent_metric
     better = [floor for floor, reached in floors.items() if reached <= metric]
     if better:
-        return f"{name} does not beat {better[0]}, which has no memory: nothing was learnt."
+        return f"{name} does not beat the floor '{better[0]}': too little was learnt to tell."
     return ""
 
 
