@@ -74,6 +74,7 @@ def translation_task(
         f"Source and target have {source.size:,} and {target.size:,} byte pairs, learned from the "
         "training text alone.",
         *(note for split in SPLITS for note in read[split].notes(split)),
+        f"BLEU is sacrebleu's, with the signature {bleu.signature}.",
     ]
     return Task(
         name=name,
@@ -92,7 +93,7 @@ def translation_task(
         source_features=source.size,
         scores={
             "perplexity": perplexity,
-            "bleu": Score(f"BLEU of greedy translations ({bleu.signature})", "", "higher", bleu),
+            "bleu": Score("BLEU of greedy translations", "", "higher", bleu),
         },
         notes=(*notes, *details.pop("notes", ())),
         **details,
