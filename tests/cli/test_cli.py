@@ -1,10 +1,13 @@
 """The command line: its verbs and flags are pinned, its errors are one message and exit code 2."""
 
+import datetime
 import json
+import math
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +19,25 @@ from small import small_task
 from unrecur import _files
 from unrecur.cli.main import app
 from unrecur.data import tasks
+from unrecur.data.tasks import Entry
 from unrecur.models import MODELS
 
+TASK = {
+    "TASK",
+    "--data-dir",
+    "--target",
+    "--inputs",
+    "--time",
+    "--id",
+    "--horizon",
+    "--season",
+    "--quantile",
+    "--known",
+    "--static",
+    "--frequency",
+    "--split",
+    "--level",
+}
 FLAGS = {
     "audit": {
         "MODEL",
@@ -34,18 +54,19 @@ FLAGS = {
     },
     "models": set(),
     "report": {"FOLDER"},
-    "study": {
-        "TASK",
+    "data": TASK,
+    "study": TASK
+    | {
         "--seeds",
         "--budget-seconds",
         "--out",
-        "--data-dir",
+        "--parameters",
         "--device",
         "--epochs",
         "--smoke",
     },
-    "train": {
-        "TASK",
+    "train": TASK
+    | {
         "MODEL",
         "--out",
         "--stable",
@@ -54,7 +75,6 @@ FLAGS = {
         "--epochs",
         "--dropout",
         "--seed",
-        "--data-dir",
         "--device",
     },
 }
@@ -63,7 +83,9 @@ FLAGS = {
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     """A task of seconds, in an empty folder."""
-    monkeypatch.setitem(tasks.TASKS, "small", lambda data_dir: small_task())
+    monkeypatch.setitem(
+        tasks.TASKS, "small", Entry(lambda data_dir: small_task(), "A small task", "music")
+    )
     monkeypatch.setattr("unrecur.studies.speed.SECONDS", 0.0)
     monkeypatch.chdir(tmp_path)
 
@@ -191,6 +213,9 @@ BAD = [
     (("study", "small", "--budget-seconds", "nan"), "budget_seconds must be"),
     (("study", "small", "--device", "tpu"), "no device 'tpu'"),
     (("study",), "Missing argument 'TASK'"),
+    (("study", "small", "--target", "load"), "which has no --target"),
+    (("study", "missing.csv", "--target", "load"), "no file or folder missing.csv"),
+    (("data", "small", "--season", "24"), "which has no --season"),
     (("study", "small", "--sedes", "3"), "--seeds"),
     (("train", "small", "lsmt"), "Did you mean 'lstm'"),
     (("train", "small", "tcn", "--stable"), "no projection"),
@@ -225,7 +250,8 @@ def test_a_damaged_results_file_is_one_message(content, message, tmp_path):
 def test_a_model_for_another_task_is_one_message(tmp_path, monkeypatch):
     path = str(tmp_path / "m.safetensors")
     run("train", "small", "gru", "--out", path, "--parameters", "2700", "--epochs", "1")
-    monkeypatch.setitem(tasks.TASKS, "wide", lambda data_dir: small_task(features=7))
+    wide = Entry(lambda data_dir: small_task(features=7), "A wide task", "music")
+    monkeypatch.setitem(tasks.TASKS, "wide", wide)
     assert "maps 5 features to 5; the task 'small' needs 7" in run("audit", path, "wide", code=2)
 
 
@@ -281,3 +307,49 @@ def test_models_lists_every_model_with_its_paper():
         assert name in said
         assert str(architecture.year) in said
     assert "tcn" in said
+
+
+def load_table(rows=400):
+    """A table of an hourly load with a daily swing."""
+    lines = ["timestamp,load,warm"]
+    start = datetime.datetime(2024, 1, 1)
+    for hour in range(rows):
+        time = start + datetime.timedelta(hours=hour)
+        lines.append(f"{time.isoformat()},{math.sin(hour / 3.8) + hour % 5},{hour % 7}")
+    return "\n".join(lines) + "\n"
+
+
+def test_data_lists_every_task_with_its_files():
+    listed = run("data")
+    for name, entry in tasks.TASKS.items():
+        assert name in listed
+        assert entry.needs or entry.origin == ""
+
+
+def test_data_says_what_a_task_holds():
+    said = run("data", "adding")
+    for part in ("squared", "longest dependency: 49 steps", "1,000", "50,000"):
+        assert part in said
+
+
+def test_a_table_of_ones_own_is_described_and_studied(tmp_path):
+    Path("my load.csv").write_text(load_table())
+    options = ("my load.csv", "--target", "load", "--time", "timestamp", "--horizon", "2")
+    said = run("data", *options)
+    assert "400 rows" in said
+    assert "2 features" in said
+    said = run("study", *options, "--smoke", "--seeds", "2", "--epochs", "1")
+    assert "MASE" in said
+    page = (tmp_path / "runs" / "my load-smoke" / "report.html").read_text()
+    assert "What was done to the data" in page
+    results = json.loads((tmp_path / "runs" / "my load-smoke" / "results.json").read_text())
+    assert {row["model"] for row in results["rows"]} > {"lstm", "tcn", "autoregression"}
+    assert results["task"]["notes"]
+    assert all(row["scores"]["mae"] > 0 for row in results["rows"])
+
+
+def test_a_model_is_trained_on_a_text_of_ones_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    Path("song.txt").write_text("row, row, row your boat, gently down the stream\n" * 60)
+    said = run("train", "song.txt", "gru", "--parameters", "3000", "--epochs", "1")
+    assert "bits per character" in said

@@ -204,9 +204,11 @@ def test_the_naive_forecast_is_that_of_the_model_of_persistence():
         frame, target=["y", "z"], horizon=leads, season=4, split=SPLIT, length=9
     )
     model = build("persistence", in_features=2, out_features=8, season=4, targets=2, leads=leads)
-    for number, y in predictions(model, task, "test"):
-        naive = task.splits["test"].naive(number)
-        torch.testing.assert_close(y[-len(naive) :], naive, rtol=0, atol=0)
+    windows = task.splits["test"]
+    y = model(windows.inputs[None])[0][0]  # of values: models of the task read differences
+    for number in range(len(windows)):
+        first, end = windows.pieces.first[number], windows.pieces.end[number]
+        torch.testing.assert_close(y[first:end], windows.naive(number), rtol=0, atol=0)
 
 
 def test_the_floors_are_the_median_difference_and_a_linear_map():
@@ -232,18 +234,115 @@ def test_the_floors_are_the_median_difference_and_a_linear_map():
     )
 
 
-def test_the_hash_covers_the_season_and_what_the_naive_forecast_reads():
-    frame = polars.DataFrame({"y": walk(19)})
+def differences(values, season):
+    """From one season before, or from the first step, by a loop."""
+    return np.array([values[t] - values[max(0, t - season)] for t in range(len(values))])
+
+
+def size(*values):
+    """The root mean square."""
+    return np.sqrt(np.mean(np.square(np.concatenate(values))))
+
+
+def test_a_series_begins_with_differences_from_its_first_step():
+    frame = polars.DataFrame({"y": [float(t * t) for t in range(100)]})
+    for season, first in ((1, [0, 1, 3, 5, 7]), (3, [0, 1, 4, 9, 15, 21, 27]), (60, [0, 1, 4, 9])):
+        task = forecasting_task(frame, target="y", season=season, length=70)
+        past = [t * t - max(0, t - season) ** 2 for t in range(70)]
+        x = task.pair("train", 0)[0][: len(first), 0]
+        np.testing.assert_allclose(x, np.array(first) / size(past), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("season", [1, 3])
+@pytest.mark.parametrize("context", [0, 5])
+def test_models_read_differences_of_what_is_known_of_the_past_alone(season, context):
+    """Of two series on other scales, with gaps, for every window of every split."""
+    y, x = [walk(40), 100 * walk(41)], [walk(42), walk(43)]
+    for values in (*y, *x):
+        values[[0, 1, 20, 21, 70]] = np.nan
+    calendar = np.arange(ROWS) % 5.0
+    day = ["mon", "tue"] * 60
+    frame = polars.concat(
+        polars.DataFrame({"y": y[n], "x": x[n], "calendar": calendar, "day": day}).with_columns(
+            s=polars.lit(f"s{n}"), kind=polars.lit(1.0 + n)
+        )
+        for n in (0, 1)
+    )
+    task = forecasting_task(
+        frame,
+        target="y",
+        horizon=2,
+        season=season,
+        known=["calendar"],
+        static=["kind"],
+        id="s",
+        split=SPLIT,
+        length=9,
+        context=context,
+    )
+    # Of the target in each series' own scale, of x in that of both: known values, then differences.
+    naive = [np.nanmean(np.abs(part[season:60] - part[: 60 - season])) for part in y]
+    own = [(part - np.nanmean(part[:60])) / scale for part, scale in zip(y, naive, strict=True)]
+    mean = np.nanmean([part[:60] for part in x])
+    past = [
+        [differences(filled(part), season) for part in parts]
+        for parts in (own, [part - mean for part in x])
+    ]
+    spreads = [size(one[:60], two[:60]) for one, two in past]
+    ahead = np.append(calendar[2:], [calendar[-1]] * 2)
+    known = (ahead - calendar[:60].mean()) / calendar[:60].std()
+    for split, windows in task.splits.items():
+        pieces = windows.pieces
+        for number in range(len(windows)):
+            n = int(pieces.series[number])
+            steps = slice(pieces.start[number] - n * ROWS, pieces.end[number] - n * ROWS)
+            expected = [
+                past[0][n] / spreads[0],
+                np.isnan(y[n]),
+                past[1][n] / spreads[1],
+                np.isnan(x[n]),
+                known,
+                [2.0 * n - 1] * ROWS,
+                [name == "mon" for name in day],
+                [name == "tue" for name in day],
+            ]
+            found = task.pair(split, number)[0]
+            np.testing.assert_allclose(found, np.stack(expected, 1)[steps], rtol=1e-4, atol=1e-4)
+    assert any("are read as differences from the value one season ago" in n for n in task.notes)
+
+
+def test_a_column_that_repeats_every_season_is_read_as_it_is():
+    """Its differences are 0, or rounding, which would be blown up; it does not drift."""
+    hour = np.sin(np.arange(ROWS) * 2 * np.pi / 6)
+    frame = polars.DataFrame({"y": walk(44), "hour": hour})
+    task = forecasting_task(frame, target="y", season=6, split=SPLIT, length=60)
+    x = task.pair("train", 0)[0][:, 1]
+    expected = (hour - hour[:60].mean()) / hour[:60].std()
+    np.testing.assert_allclose(x, expected[:59], atol=1e-5)
+    assert any(note.startswith("'hour' is in training the same as one") for note in task.notes)
+    task = forecasting_task(frame, target="y", season=5, split=SPLIT, length=60)
+    past = differences(hour, 5)
+    x = task.pair("train", 0)[0][:, 1]
+    np.testing.assert_allclose(x, past[:59] / size(past[:60]), atol=1e-5)
+    assert not any("'hour'" in note for note in task.notes)
+
+
+def test_the_hash_covers_what_differences_are_over_and_the_rows_before_the_start():
+    frame = polars.DataFrame({"y": walk(19), "x": walk(45)})
     task = forecasting_task(
         frame, target="y", horizon=[2, 8], season=7, split=SPLIT, length=9, context=1
     )
+    # Training begins with the series: with any season the same rows are read.
+    train = task.splits["train"]
+    others = [replace(train, season=3)]
+    others += [
+        replace(train, spread=train.spread * torch.tensor(part)) for part in ([1, 0], [1, 2])
+    ]
+    assert len({windows.sha256() for windows in (train, *others)}) == 4
+    # The first input is one step before the first that counts; its difference begins 7 before.
     windows = task.splits["test"]
     first = int(windows.pieces.first[0])
-    # Seasons 7 and 3 look back 6 and 1 steps: with enough context they read the same rows.
-    wide = replace(windows, pieces=replace(windows.pieces, start=windows.pieces.first - 20))
-    assert replace(wide, season=3).sha256() != wide.sha256()
-    # Lead 8 reads 6 steps before the present one, though models read one: the hash begins there.
-    for row, read in ((first - 7, False), (first - 6, True), (first - 2, True)):
+    for row, read in ((first - 9, False), (first - 8, True), (first - 2, True)):
         inputs = windows.inputs.clone()
         inputs[row] += 1
         other = replace(windows, inputs=inputs)
@@ -351,8 +450,12 @@ def test_inputs_are_scaled_filled_indicated_and_one_hot():
         ],
         1,
     )
-    np.testing.assert_allclose(inputs, expected[:59], atol=1e-5)
+    np.testing.assert_allclose(task.splits["train"].inputs, expected, atol=1e-5)
     np.testing.assert_allclose(targets[:, 0], expected[1:60, 0] - expected[:59, 0], atol=1e-5)
+    for number in (0, 1):
+        past = differences(expected[:, number], 1)
+        expected[:, number] = past / size(past[:60])
+    np.testing.assert_allclose(inputs, expected[:59], atol=1e-5)
     np.testing.assert_allclose(task.pair("test", 0)[0], expected[89:119], atol=1e-5)
     notes = " ".join(task.notes)
     assert "'same' is constant in training and left out" in notes

@@ -143,7 +143,7 @@ def test_the_test_of_leaks_can_fail():
 
 
 @pytest.mark.parametrize(("horizon", "season"), [(1, 1), (5, 3), ([2, 9], 4)])
-def test_the_naive_forecast_reads_its_own_series_up_to_the_present_step(horizon, season):
+def test_inputs_and_naive_forecasts_read_their_own_series_up_to_the_present_step(horizon, season):
     task = forecasting_task(
         table(2),
         target=["load", "heat"],
@@ -156,16 +156,21 @@ def test_the_naive_forecast_reads_its_own_series_up_to_the_present_step(horizon,
     )
     for windows in task.splits.values():
         for number in range(len(windows)):
-            naive = windows.naive(number)
-            first, origin = (
-                int(rows[number]) for rows in (windows.pieces.first, windows.pieces.origin)
+            naive, x = windows.naive(number), windows[number][0]
+            pieces = windows.pieces
+            start, first, origin = (
+                int(rows[number]) for rows in (pieces.start, pieces.first, pieces.origin)
             )
-            for row in range(len(naive)):
-                known = slice(origin, first + row + 1)
+            for step in range(start, start + len(x)):
+                known = slice(origin, step + 1)
                 inputs = torch.full_like(windows.inputs, torch.nan)
                 inputs[known] = windows.inputs[known]
-                blind = replace(windows, inputs=inputs).naive(number)[row]
-                torch.testing.assert_close(blind, naive[row], rtol=0, atol=0)
+                blind = replace(windows, inputs=inputs)
+                row = step - start
+                torch.testing.assert_close(blind[number][0][row], x[row], rtol=0, atol=0)
+                if step >= first:
+                    row = step - first
+                    torch.testing.assert_close(blind.naive(number)[row], naive[row], rtol=0, atol=0)
 
 
 @settings(max_examples=12)
@@ -179,12 +184,13 @@ def test_the_naive_forecast_reads_its_own_series_up_to_the_present_step(horizon,
 def test_every_target_counts_once_and_inputs_are_of_the_past(
     lengths, horizon, context, length, season
 ):
-    """Values say which row they are, so that windows can be read back."""
+    """Values say which row they are, and differences of squares, so that windows are read back."""
     parts = [
         polars.DataFrame(
             {
                 "series": [str(n)] * rows,
                 "row": np.arange(rows) + 0.0,
+                "square": np.arange(rows) ** 2.0,
                 "load": (np.arange(rows) % 7) * 1.0,
             }
         )
@@ -203,17 +209,18 @@ def test_every_target_counts_once_and_inputs_are_of_the_past(
     )
     leads = list(range(1, horizon + 1)) if isinstance(horizon, int) else horizon
     ends, deviation = np.cumsum([0, *split]), np.std(np.arange(20))
+    steps = np.arange(max(lengths))
+    squares = steps**2.0 - np.maximum(0, steps - season) ** 2
+    squares /= np.sqrt(np.mean(squares[:20] ** 2))
     for number, name in enumerate(SPLITS):
         found, windows = [], task.splits[name]
         assert windows.lengths.tolist() == [len(windows[i][0]) for i in range(len(windows))]
         for i in range(len(windows)):
             x, y = (tensor.numpy() for tensor in windows[i])
             series = int(windows.pieces.series[i])
-            # The row is the first input, scaled; targets are in the same scale, less the row
-            # whole seasons before.
+            # The row is the target, scaled, less the row whole seasons before.
             rows = np.arange(windows.pieces.start[i], windows.pieces.end[i]) - sum(lengths[:series])
-            scaled = (rows - 9.5) / deviation
-            np.testing.assert_allclose(x[:, 0], scaled, atol=1e-5)
+            np.testing.assert_allclose(x[:, 1], squares[rows], atol=1e-4)
             naive = windows.naive(i).numpy()
             assert np.isnan(y[: len(y) - len(naive)]).all()
             for t, targets, past in zip(rows[-len(naive) :], y[-len(naive) :], naive, strict=True):

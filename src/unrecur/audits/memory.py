@@ -17,7 +17,7 @@ from unrecur.truncation.bound import output_bound
 
 LOOKED_AT = 2**17  # steps of a split among which the places of a memory curve are chosen,
 GIVEN = 2**29  # and outputs there
-VISITS = 2**23  # steps of the model for the longest window of a memory curve
+VISITS = 2**21  # steps of the model for the longest window of a memory curve
 NUMBERS = 2**26  # outputs of the model that are held
 LONGEST_WINDOW = 2**10  # of a stream, which has no end
 

@@ -65,7 +65,8 @@ def train(
         options["tokens"] = True
     if model == "transformer_pair":
         options["context"] = task.longest
-    spec = matched(model, options, parameters or task.parameters)
+    size = task.parameters if parameters is None else parameters
+    spec = matched(model, options, size)
     config = TrainConfig(epochs=epochs, rate=rate if stable else None)
     path = out or Path("runs") / f"{task.name}-{model}-{seed}.safetensors"
     console = Console()

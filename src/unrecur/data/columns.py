@@ -1,4 +1,8 @@
-"""Columns as inputs of a model: scaled, filled, indicated, one-hot; all measured in training."""
+"""Columns as inputs of a model: scaled, filled, indicated, one-hot; all measured in training.
+
+Where a season is given, models read differences over it. They are taken when a window is read (see
+`Windows`), and only measured here.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unrecur._check import InputError
-from unrecur.data.scaling import standard
+from unrecur.data.scaling import seasonal_spread, standard
 from unrecur.data.series import Text
 
 MOST_CATEGORIES = 32
@@ -19,15 +23,20 @@ class Columns:
     Attributes:
         offsets: Where each series begins, and the end.
         train: Which rows are for training.
+        season: The season that differences are over; 0 where none are read.
         names: The inputs so far.
         values: The inputs so far, float32, [rows] each.
+        spreads: For each, what its difference over one season is divided by; 0 where it is read as
+            it is.
         notes: What was done.
     """
 
     offsets: np.ndarray
     train: np.ndarray
+    season: int = 0
     names: list[str] = field(default_factory=list)
     values: list[np.ndarray] = field(default_factory=list)
+    spreads: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add_targets(self, scaled: Mapping[str, np.ndarray]) -> None:
@@ -37,24 +46,30 @@ class Columns:
             scaled: The values of each, NaN where missing.
         """
         for name, values in scaled.items():
-            self._add_filled(name, values, 0)
+            self._add_past(name, values)
         for name, values in scaled.items():
             self._add_gaps(name, values, 0)
 
-    def add_number(self, name: str, values: np.ndarray, ahead: int = 0) -> None:
+    def add_number(
+        self, name: str, values: np.ndarray, ahead: int = 0, *, static: bool = False
+    ) -> None:
         """Add a column of numbers: standard scores; gaps hold the last value and are indicated.
 
         Args:
             name: Its name.
             values: Its values, NaN where missing.
             ahead: How many steps ahead it is known.
+            static: Whether it has one value in each series.
         """
         scale = standard(values, self.train)
         if scale.deviation == 0:
             self.notes.append(f"'{name}' is constant in training and left out.")
             return
         scaled = (values - scale.mean) / scale.deviation
-        self._add_filled(name, scaled, ahead)
+        if ahead or static:
+            self._append(name, self._filled(scaled), ahead)
+        else:
+            self._add_past(name, scaled)
         self._add_gaps(name, scaled, ahead)
 
     def add_text(self, name: str, text: Text, ahead: int = 0) -> None:
@@ -91,9 +106,22 @@ class Columns:
             + "."
         )
 
-    def _add_filled(self, name: str, scaled: np.ndarray, ahead: int) -> None:
-        """Add a scaled column without its gaps."""
-        self._append(name, carried_forward(scaled, self.offsets).astype(np.float32), ahead)
+    def _add_past(self, name: str, scaled: np.ndarray) -> None:
+        """Add a scaled column of which only the past is known, and measure its differences."""
+        values = self._filled(scaled)
+        spread = 0.0
+        if self.season:
+            spread = seasonal_spread(values, self.offsets, self.train, self.season)
+            if not spread:
+                self.notes.append(
+                    f"'{name}' is in training the same as one season ago (season {self.season}): "
+                    "it is read as it is, without a difference."
+                )
+        self._append(name, values, 0, spread)
+
+    def _filled(self, scaled: np.ndarray) -> np.ndarray:
+        """Give a scaled column without its gaps."""
+        return carried_forward(scaled, self.offsets).astype(np.float32)
 
     def _add_gaps(self, name: str, scaled: np.ndarray, ahead: int) -> None:
         """Say where a column has gaps, if it has any."""
@@ -109,9 +137,10 @@ class Columns:
             + ("; one input more says where." if indicated else "; none of them is in training.")
         )
 
-    def _append(self, name: str, values: np.ndarray, ahead: int) -> None:
+    def _append(self, name: str, values: np.ndarray, ahead: int, spread: float = 0.0) -> None:
         """Add an input, moved back by so many steps as it is known ahead."""
         self.names.append(name)
+        self.spreads.append(spread)
         self.values.append(moved_back(values, self.offsets, ahead) if ahead else values)
 
     def stacked(self) -> np.ndarray:

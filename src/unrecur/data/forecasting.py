@@ -18,6 +18,11 @@ from unrecur.data.task import SPLITS, Task, known_steps
 from unrecur.data.windows import Windows
 
 LEAST_ORDER = 24  # inputs that the linear floor sees
+INPUTS = (
+    "Numbers of which only the past is known are read as differences from the value one season "
+    "ago, or of the first step where that is before it, divided by their root mean square in "
+    "training."
+)
 
 
 def forecasting_task(
@@ -46,8 +51,10 @@ def forecasting_task(
 
         z_{t,h} = y_{t+h} - y_{t-b},   b = -h mod season,
 
-    with the first value of the series before its start. A model so need not learn levels, which
-    drift (Zeng et al. 2023, AAAI, arXiv 2205.13504, subtract the last value for this). The metric
+    with the first value of the series before its start. Numbers of which only the past is known,
+    the targets too, are read as differences x_t - x_{t-season}; static and known columns, text and
+    marks of gaps as they are. A model so neither reads nor predicts levels, which drift (Zeng et
+    al. 2023, AAAI, arXiv 2205.13504, subtract the last value for this). The metric
     is the mean absolute scaled error (MASE): the absolute error divided by the mean absolute error
     that the forecast "as one season ago" makes in training, one step at a time, of each series
     (Hyndman and Koehler 2006, Int. J. Forecasting 22, section 3); with quantiles, the pinball loss
@@ -56,8 +63,9 @@ def forecasting_task(
     "constant" is this forecast without its median error in training.
 
     Everything that is measured (scales, categories, which columns are constant or have gaps) is
-    measured in training alone. Targets are scaled in each series by itself, other columns over all
-    series. Missing targets are not counted; missing inputs hold the last value.
+    measured in training alone. Targets are scaled in each series by itself, other columns and all
+    differences that are read over all series. Missing targets are not counted; missing inputs hold
+    the last value.
 
     Args:
         source: The path of a table (see `read_table`), a polars data frame, or a mapping with one
@@ -66,7 +74,7 @@ def forecasting_task(
         time: The column of times; None where rows are steps.
         id: The column that tells series apart; None for one series.
         horizon: How many steps ahead, or a list of which.
-        season: How many steps the naive forecast looks back, from which targets are differences.
+        season: How many steps back the naive forecast looks, and differences are taken.
         inputs: The other columns whose past is given; None for all.
         static: Columns with one value in each series.
         known: Columns whose future is known, as of a calendar.
@@ -106,11 +114,11 @@ def forecasting_task(
         for name, scale in zip(targets, scales, strict=True)
     }
     answers = np.stack([values.astype(np.float32) for values in scaled.values()], 1)
-    inputs_, more = prepared.inputs(scaled, max(leads))
+    built = prepared.columns(scaled, max(leads), season)
     weights = tuple(scale.weight for scale in scales) * len(leads)
     features = len(weights) * max(1, len(loss_of))
     loss = ScaledError(weights, loss_of)
-    windows = windows_of(prepared, inputs_, answers, leads, season)
+    windows = windows_of(prepared, built.stacked(), answers, leads, season, built.spreads)
     words = ", ".join(targets)
     last = f"{max(leads)} steps" if max(leads) > 1 else "1 step"
     error = "pinball loss" if loss_of else "absolute error"
@@ -119,7 +127,7 @@ def forecasting_task(
         title=f"{prepared.name}: {words}, up to {last} ahead",
         metric=f"mean {error} over that of the naive forecast in training (season {season})",
         unit="scaled pinball loss" if loss_of else "MASE",
-        in_features=inputs_.shape[1],
+        in_features=len(built.names),
         out_features=features,
         step_loss=loss,
         chance_level=level_of(windows["test"], torch.zeros(features), loss),
@@ -127,7 +135,7 @@ def forecasting_task(
         hashes=hashes_of(prepared, windows),
         floors={} if loss_of else _floors(season),
         scores=ForecastScores(targets, scales, loss).table(),
-        notes=(*prepared.notes, *notes, *more, _note(season, loss_of)),
+        notes=(*prepared.notes, *notes, *built.notes, INPUTS, _note(season, loss_of)),
     )
 
 
@@ -209,6 +217,7 @@ def windows_of(
     answers: np.ndarray,
     leads: tuple[int, ...],
     season: int = 0,
+    spreads: Sequence[float] = (),
 ) -> dict[Any, Windows]:
     """Lay the windows of each split over the arrays.
 
@@ -217,7 +226,8 @@ def windows_of(
         inputs: The inputs of all rows.
         answers: The targets of all rows.
         leads: Which steps ahead are predicted.
-        season: The season that targets are differences over; 0 for none.
+        season: The season that targets and inputs are differences over; 0 for none.
+        spreads: What the difference of each input is divided by; 0 for none.
 
     Returns:
         The windows of each split.
@@ -225,8 +235,10 @@ def windows_of(
     Raises:
         InputError: A split has no step to predict, or no known target.
     """
+    arrays = (torch.from_numpy(inputs), torch.from_numpy(answers))
+    spread = torch.tensor(spreads or [0.0] * inputs.shape[1])
     found = {
-        split: Windows(torch.from_numpy(inputs), torch.from_numpy(answers), leads, cut, season)
+        split: Windows(*arrays, leads, cut, season, spread)
         for split, cut in prepared.pieces(leads, season).items()
     }
     for split, windows in found.items():

@@ -30,9 +30,9 @@ def own_data_task(
 ) -> Task:
     """Make a task of a table: the one call under `unrecur study my.csv --target load`.
 
-    A horizon of 1 or more forecasts the target, as the difference from its value one season ago
-    (see `forecasting_task`); 0 predicts it from the other columns of the same
-    step: its class where it is text or holds zeros and ones only, else its value.
+    A horizon of 1 or more forecasts the target, from differences over one season and as such a
+    difference (see `forecasting_task`); 0 predicts it from the other columns of the same step: its
+    class where it is text or holds zeros and ones only, else its value.
 
     Args:
         path: A file that `read_table` reads.
@@ -41,7 +41,7 @@ def own_data_task(
         id: The column that tells series apart; None for one series.
         horizon: How many steps ahead, or a list of which; None for 1, or 0 where the target is
             text.
-        season: How many steps the naive forecast looks back, from which targets are differences.
+        season: How many steps back the naive forecast looks, and differences are taken.
         inputs: The other columns that are given; None for all.
         static: Columns with one value in each series.
         known: Columns whose future is known.

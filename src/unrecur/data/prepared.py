@@ -93,7 +93,7 @@ class Prepared:
         return step < np.repeat(self.ends[:, 0], lengths)
 
     def inputs(self, scaled: Mapping[str, np.ndarray], ahead: int) -> tuple[np.ndarray, list[str]]:
-        """Build the inputs: targets first, then their gaps, then numbers, then text.
+        """Build inputs that are read as they are.
 
         Args:
             scaled: The scaled targets whose past is given; none where they are not.
@@ -102,19 +102,34 @@ class Prepared:
         Returns:
             [rows, inputs] of float32, and what was done.
         """
+        built = self.columns(scaled, ahead)
+        return built.stacked(), built.notes
+
+    def columns(self, scaled: Mapping[str, np.ndarray], ahead: int, season: int = 0) -> Columns:
+        """Build the inputs: targets first, then their gaps, then numbers, then text.
+
+        Args:
+            scaled: The scaled targets whose past is given; none where they are not.
+            ahead: How many steps ahead known columns are given.
+            season: The season that differences are over; 0 where none are read.
+
+        Returns:
+            The columns.
+        """
         series, plan = self.series, self.plan
-        built = Columns(series.offsets, self.train)
+        built = Columns(series.offsets, self.train, season)
         built.add_targets(scaled)
         for name in [name for name in series.numbers if name not in plan.target]:
             values = series.numbers.pop(name)
             if name in plan.static:
                 values = repeated(values, series.offsets, name, series.name)
-            built.add_number(name, values, ahead if name in plan.known else 0)
+            known = ahead if name in plan.known else 0
+            built.add_number(name, values, known, static=name in plan.static)
         for name, text in series.texts.items():
             if name not in plan.target:
                 filled = self._static_text(name, text) if name in plan.static else text
                 built.add_text(name, filled, ahead if name in plan.known else 0)
-        return built.stacked(), built.notes
+        return built
 
     def _static_text(self, name: str, text: Text) -> Text:
         """Repeat the value of each series."""

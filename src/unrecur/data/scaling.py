@@ -7,6 +7,7 @@ import numpy as np
 from unrecur._check import InputError
 
 CONSTANT = 1e-9  # deviations this small beside the values are rounding
+SAME = 1e-6  # differences this small beside standard deviations are rounding of float32
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,35 @@ def standard(values: np.ndarray, train: np.ndarray) -> Standard:
         return Standard(0.0, 0.0)
     mean, deviation = float(seen.mean()), float(seen.std())
     return Standard(mean, deviation if deviation > CONSTANT * abs(mean) else 0.0)
+
+
+def seasonal_spread(
+    values: np.ndarray, offsets: np.ndarray, train: np.ndarray, season: int
+) -> float:
+    """Measure the differences of a column over one season, in training.
+
+    Over short steps they are far smaller than the column, which makes learning slow. Their mean is
+    not taken out, so that "as one season ago" stays 0.
+
+    Args:
+        values: The scaled column of all series, without gaps.
+        offsets: Where each series begins, and the end.
+        train: Which rows are for training.
+        season: How many steps back.
+
+    Returns:
+        The root mean square of the differences; 0 where they are rounding.
+
+    Example:
+        >>> column, train = np.array([1.0, 1, 2, 9, 7, 7]), np.array([1, 1, 1, 0, 1, 1], bool)
+        >>> round(seasonal_spread(column, np.array([0, 4, 6]), train, 1) ** 2, 6)  # of 0 0 1, 0 0
+        0.2
+    """
+    rows = np.flatnonzero(train)
+    starts = np.repeat(offsets[:-1], np.diff(offsets))[rows]
+    differences = values[rows] - values[np.maximum(rows - season, starts)]
+    spread = float(np.sqrt(np.mean(np.square(differences), dtype=np.float64)))
+    return spread if spread > SAME else 0.0
 
 
 @dataclass(frozen=True)

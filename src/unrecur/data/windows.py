@@ -80,13 +80,17 @@ class Windows:
             at which it is known: the value at step t + lead minus the input value of the target at
             step t - (-lead % season), the first step of the series where that is before it. 0 where
             targets are as they are.
+        spread: For each column of the inputs, what its difference from the value one season back
+            (or at the first step of the series) is divided by when it is read; 0 where it is read
+            as it is. The array itself holds values, which the naive forecast needs.
     """
 
     inputs: Float[Tensor, "N D"]
     answers: Shaped[Tensor, "N ..."]
     leads: tuple[int, ...]
     pieces: Pieces
-    season: int = 0
+    season: int
+    spread: Float[Tensor, " D"]
 
     @property
     def lengths(self) -> np.ndarray:
@@ -100,7 +104,7 @@ class Windows:
         start, first, end = (
             int(rows[index]) for rows in (self.pieces.start, self.pieces.first, self.pieces.end)
         )
-        x = self.inputs[start:end]
+        x = self._read(start, end, int(self.pieces.origin[index]))
         if self.answers.dim() == 1:
             target = self.answers[start:end].clone()
             target[: first - start] = IGNORED
@@ -108,6 +112,14 @@ class Windows:
         rows = torch.arange(first, end)[:, None] + torch.tensor(self.leads)
         known = self.answers[rows].flatten(1) - self.naive(index)
         return x, torch.cat([known.new_full((first - start, known.shape[1]), torch.nan), known])
+
+    def _read(self, start: int, end: int, origin: int) -> Float[Tensor, "rows D"]:
+        """Give the inputs of rows of a series: differences over one season, or values."""
+        x = self.inputs[start:end]
+        if not self.season:
+            return x
+        before = self.inputs[(torch.arange(start, end) - self.season).clamp(min=origin)]
+        return torch.where(self.spread > 0, (x - before) / self.spread, x)
 
     @property
     def back(self) -> Int[Tensor, " leads"]:
@@ -146,9 +158,8 @@ class Windows:
             The SHA-256 of all rows they read, and of what is given.
         """
         lead, every = max(self.leads), self.pieces
-        # The naive forecast may look back further than the inputs that are read.
-        begins = np.minimum(every.start, every.first - int(self.back.max()))
-        begins = np.maximum(begins, every.origin)
+        # Differences begin one season before the first input; the naive forecast begins later.
+        begins = np.maximum(every.start - self.season, every.origin)
         borders = np.flatnonzero(np.diff(every.series, prepend=-1))  # the first piece of a series
         last = np.append(borders[1:], len(every.series)) - 1
         ends = every.end[last]
@@ -158,5 +169,5 @@ class Windows:
             for rows, stop in ((self.inputs, end), (self.answers, end + lead))
             for at in range(begin, stop, BLOCK)
         ]
-        rule = np.array([*self.leads, self.season])
-        return split_hash([*blocks, every.start, every.first, every.end, rule, *more])
+        rule = [np.array([*self.leads, self.season]), *([self.spread.numpy()] * bool(self.season))]
+        return split_hash([*blocks, every.start, every.first, every.end, *rule, *more])

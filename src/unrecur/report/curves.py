@@ -25,6 +25,8 @@ def training_lines(rows: Sequence[Row], part: str, look: Look) -> list[go.Scatte
     lines = [line(curve, look, line=thin, hoverinfo="skip") for curve in seeds if len(seeds) > 1]
     thick = {"color": look.colour, "width": 2.2, "dash": look.dash}
     median = line(median_history(rows, part), look, line=thick, showlegend=part == "train")
+    if len(median.x) == 1:  # a budget of less than an epoch: one point is no line
+        median.mode, median.marker = "markers", {"symbol": look.symbol, "color": look.colour}
     median.hovertemplate = "%{fullData.name}<br>epoch %{x}: %{y:.4g}<extra></extra>"
     return [*lines, median]
 

@@ -21,7 +21,7 @@ Row = dict[str, Any]
 # A window counts as feed-forward in the verdict if at so many of the test steps it leaves earlier
 # inputs out; one that holds whole sequences is the recurrent model under another name.
 RESTRICTS = 0.5
-VISITS = 2**26  # steps of a model for the test split seen through windows; else a part of it is
+VISITS = 2**23  # steps of a model for the test split seen through windows; else a part of it is
 
 
 @dataclass(frozen=True)
