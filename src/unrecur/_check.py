@@ -7,11 +7,9 @@ import difflib
 import importlib
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from torch import Tensor
 
 
@@ -272,7 +270,7 @@ def graph_is_captured() -> bool:
     return torch.compiler.is_compiling()
 
 
-def extra(module: str, name: str) -> "ModuleType":
+def extra(module: str, name: str) -> Any:
     """Import a module of an extra.
 
     Args:
@@ -289,6 +287,6 @@ def extra(module: str, name: str) -> "ModuleType":
         return importlib.import_module(module)
     except ImportError as error:
         raise InputError(
-            f"this needs {module.partition('.')[0]}, which is not installed. Install it: "
-            f"pip install 'unrecur[{name}]'."
+            f"this needs the package {module.partition('.')[0]}, which cannot be imported "
+            f"({error}). Install it with: pip install 'unrecur[{name}]'"
         ) from error

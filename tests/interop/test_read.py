@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from unrecur import InputError
-from unrecur.interop import extras
+from unrecur import InputError, _check
 from unrecur.interop.read import READERS, read_recurrences
 from unrecur.interop.recurrence import Recurrence, add
 
@@ -63,7 +62,7 @@ def test_a_missing_extra_is_named_with_the_cure(name, module, tmp_path, monkeypa
     with pytest.raises(InputError, match=message):
         read_recurrences(tmp_path / name)
     with pytest.raises(InputError, match=message):
-        extras.needed(f"{module}.inner")
+        _check.extra(f"{module}.inner", "interop")
 
 
 def test_names_are_unique():

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unrecur._check import CorruptFileError, InputError
-from unrecur.interop.extras import needed
+from unrecur._check import CorruptFileError, InputError, extra
 
 LARGEST = 2**28  # numbers in one dataset
 DEEPEST = 64
@@ -30,7 +29,7 @@ def open_hdf5(file: Path | io.BytesIO) -> Iterator[Any]:
         CorruptFileError: It is truncated or damaged.
         InputError: What is done with it raises one.
     """
-    h5py = needed("h5py")
+    h5py = extra("h5py", "interop")
     try:
         with h5py.File(file, "r") as opened:
             yield opened
@@ -55,7 +54,7 @@ def datasets(opened: Any) -> dict[str, Any]:
     Raises:
         InputError: There is a link out of the file or to another place, or too much of anything.
     """
-    h5py = needed("h5py")
+    h5py = extra("h5py", "interop")
     found: dict[str, Any] = {}
     count = 0
     waiting: list[tuple[str, Any]] = [("", opened)]

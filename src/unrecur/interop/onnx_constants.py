@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unrecur._check import CorruptFileError, InputError
-from unrecur.interop.extras import needed
+from unrecur._check import CorruptFileError, InputError, extra
 from unrecur.interop.onnx_file import attributes
 from unrecur.interop.onnx_tensors import to_array
 
@@ -171,7 +170,7 @@ def _gather(inputs: Inputs, options: Options) -> np.ndarray:
 
 def _cast(inputs: Inputs, options: Options) -> np.ndarray:
     _allow(inputs[0].size)
-    return inputs[0].astype(needed("onnx").helper.tensor_dtype_to_np_dtype(options["to"]))
+    return inputs[0].astype(extra("onnx", "interop").helper.tensor_dtype_to_np_dtype(options["to"]))
 
 
 def _expand(inputs: Inputs, _: Options) -> np.ndarray:

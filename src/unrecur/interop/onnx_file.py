@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unrecur._check import CorruptFileError, InputError
-from unrecur.interop.extras import needed
+from unrecur._check import CorruptFileError, InputError, extra
 
 MOST_NODES = 200_000
 RECURRENT = ("RNN", "LSTM", "GRU")
@@ -25,8 +24,8 @@ def load_onnx(path: Path) -> Any:
             what is not there.
         InputError: The graph is too large.
     """
-    onnx = needed("onnx")
-    decode_error = needed("google.protobuf.message").DecodeError
+    onnx = extra("onnx", "interop")
+    decode_error = extra("google.protobuf.message", "interop").DecodeError
     try:
         model = onnx.load(str(path), load_external_data=False)
     except (decode_error, RuntimeError, ValueError, TypeError) as error:
@@ -86,7 +85,7 @@ def attributes(node: Any) -> dict[str, Any]:
     Raises:
         CorruptFileError: One has no value or an unknown type.
     """
-    helper = needed("onnx").helper
+    helper = extra("onnx", "interop").helper
     try:
         return {
             attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute

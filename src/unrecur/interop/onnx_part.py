@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unrecur._check import InputError
-from unrecur.interop.extras import needed
+from unrecur._check import InputError, extra
 from unrecur.interop.onnx_file import subgraphs
 
 
@@ -26,7 +25,7 @@ def part(
     Returns:
         The part, an `onnx.ModelProto`.
     """
-    onnx = needed("onnx")
+    onnx = extra("onnx", "interop")
     wanted, given = list(wanted), given or {}
     reached = set(wanted)
     nodes = []
@@ -63,7 +62,7 @@ def run_part(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     Raises:
         InputError: An input is missing or does not fit, or onnxruntime lacks an operator.
     """
-    runtime = needed("onnxruntime")
+    runtime = extra("onnxruntime", "interop")
     names = [output.name for output in model.graph.output]
     held = {item.name for item in model.graph.initializer}
     wanted = [item.name for item in model.graph.input if item.name not in held]
@@ -104,6 +103,6 @@ def _reads(node: Any) -> set[str]:
 
 def _info(name: str, value: np.ndarray) -> Any:
     """Describe an input of any shape."""
-    helper = needed("onnx").helper
+    helper = extra("onnx", "interop").helper
     dtype = helper.np_dtype_to_tensor_dtype(value.dtype)
     return helper.make_tensor_value_info(name, dtype, [None] * value.ndim)

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unrecur._check import CorruptFileError, InputError
-from unrecur.interop.extras import needed
+from unrecur._check import CorruptFileError, InputError, extra
 from unrecur.interop.onnx_file import all_nodes, subgraphs
 
 
@@ -27,7 +26,7 @@ def to_array(tensor: Any, folder: Path) -> Any:
         CorruptFileError: The numbers are not all there.
         InputError: The external data lie outside the folder.
     """
-    onnx = needed("onnx")
+    onnx = extra("onnx", "interop")
     if any(size < 0 for size in tensor.dims):
         raise CorruptFileError(f"the tensor '{tensor.name}' has the shape {list(tensor.dims)}.")
     held = onnx.TensorProto()
@@ -82,7 +81,7 @@ def _external(tensor: Any, folder: Path) -> bytes:
             f"expected external data inside the model's folder {root}, got '{location}'. It is "
             "not read: copy the file there, or export again."
         )
-    helper = needed("onnx").helper
+    helper = extra("onnx", "interop").helper
     try:
         width = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         offset = int(entry.get("offset", 0))

@@ -11,7 +11,7 @@ from unrecur.audits.memory import MemoryPoint, sight, windows_of
 from unrecur.certificates.certificate import Certificate, Evidence
 from unrecur.certificates.contraction import certify
 from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
-from unrecur.data.task import SPLITS, Task
+from unrecur.data.task import SPLITS, Split, Task
 from unrecur.models.fitted import Fitted
 from unrecur.models.spec import Spec, save_model
 from unrecur.studies.config import StudyConfig
@@ -79,19 +79,22 @@ def run_trial(
         "spec": {"name": spec.name, "options": spec.options},
     }
     if recipe.kind == "floor":
-        model = _fit(spec, task, config.device)
+        model, valid = _fit(spec, task, config.device), None
     else:
-        model, found = _train(spec, task, training, name, seed, config, folder, listener)
+        model, found, valid = _train(spec, task, training, name, seed, config, folder, listener)
         row |= found
     listener.stage("scoring")
     scored = task.part("train", TRAIN_NUMBERS // task.out_features)
-    scores = {split: evaluate(model, scored, split) for split in SPLITS}
+    # What training has scored already is not scored again.
+    splits: tuple[Split, ...] = SPLITS if valid is None else ("train", "test")
+    scores = {split: evaluate(model, scored, split) for split in splits}
     if any(float(found.loss.min()) < 0 for found in scores.values()):
         raise InputError(
             f"step_loss of task '{task.name}' gave a loss below 0. A study compares metrics by "
             "their ratio, for which 0 must be the best: use another loss or add a constant."
         )
-    row["metric"] = {split: scores[split].metric for split in SPLITS}
+    metrics = {split: found.metric for split, found in scores.items()}
+    row["metric"] = {split: metrics.get(split, valid) for split in SPLITS}
     row["test_losses"] = scores["test"].loss.tolist()
     row["scores"] = {
         name: score.compute(model, task, "test", row["metric"]["test"])
@@ -125,8 +128,8 @@ def _train(
     config: StudyConfig,
     folder: Path,
     listener: Listener,
-) -> tuple[AbstractSequenceModel, dict[str, Any]]:
-    """Train a model; give it and what its row says about the training."""
+) -> tuple[AbstractSequenceModel, dict[str, Any], float | None]:
+    """Train a model; give it, what its row says about the training, and its validation metric."""
     checkpoint = folder / "checkpoints" / f"{name}-{seed}.safetensors"
     budget = math.inf if config.budget_seconds is None else config.budget_seconds
     trained = train(
@@ -140,13 +143,14 @@ def _train(
         lambda progress, batches: listener.train(progress, batches, training.epochs),
     )
     progress = trained.progress
-    return trained.model, {
+    found = {
         "training": asdict(training),
         "stopped": trained.stopped,
         "best_epoch": progress.best_epoch,
         "seconds": progress.seconds,
         "history": progress.history,
     }
+    return trained.model, found, progress.best
 
 
 def can_be_truncated(model: AbstractSequenceModel) -> bool:
