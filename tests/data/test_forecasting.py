@@ -250,7 +250,7 @@ def test_a_series_begins_with_differences_from_its_first_step():
         task = forecasting_task(frame, target="y", season=season, length=70)
         past = [t * t - max(0, t - season) ** 2 for t in range(70)]
         x = task.pair("train", 0)[0][: len(first), 0]
-        np.testing.assert_allclose(x, np.array(first) / size(past), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(x, np.array(first) / size(past[season:]), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("season", [1, 3])
@@ -288,7 +288,7 @@ def test_models_read_differences_of_what_is_known_of_the_past_alone(season, cont
         [differences(filled(part), season) for part in parts]
         for parts in (own, [part - mean for part in x])
     ]
-    spreads = [size(one[:60], two[:60]) for one, two in past]
+    spreads = [size(one[season:60], two[season:60]) for one, two in past]
     ahead = np.append(calendar[2:], [calendar[-1]] * 2)
     known = (ahead - calendar[:60].mean()) / calendar[:60].std()
     for split, windows in task.splits.items():
@@ -319,11 +319,13 @@ def test_a_column_that_repeats_every_season_is_read_as_it_is():
     x = task.pair("train", 0)[0][:, 1]
     expected = (hour - hour[:60].mean()) / hour[:60].std()
     np.testing.assert_allclose(x, expected[:59], atol=1e-5)
-    assert any(note.startswith("'hour' is in training the same as one") for note in task.notes)
+    assert any(
+        note.startswith("'hour' is always as one season ago (season 6)") for note in task.notes
+    )
     task = forecasting_task(frame, target="y", season=5, split=SPLIT, length=60)
     past = differences(hour, 5)
     x = task.pair("train", 0)[0][:, 1]
-    np.testing.assert_allclose(x, past[:59] / size(past[:60]), atol=1e-5)
+    np.testing.assert_allclose(x, past[:59] / size(past[5:60]), atol=1e-5)
     assert not any("'hour'" in note for note in task.notes)
 
 
@@ -454,7 +456,7 @@ def test_inputs_are_scaled_filled_indicated_and_one_hot():
     np.testing.assert_allclose(targets[:, 0], expected[1:60, 0] - expected[:59, 0], atol=1e-5)
     for number in (0, 1):
         past = differences(expected[:, number], 1)
-        expected[:, number] = past / size(past[:60])
+        expected[:, number] = past / size(past[1:60])
     np.testing.assert_allclose(inputs, expected[:59], atol=1e-5)
     np.testing.assert_allclose(task.pair("test", 0)[0], expected[89:119], atol=1e-5)
     notes = " ".join(task.notes)

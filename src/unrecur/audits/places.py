@@ -9,6 +9,7 @@ from torch import Tensor
 from unrecur._check import InputError
 from unrecur.core.compose import Pointwise, Serial, in_series
 from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
+from unrecur.data.running import LARGEST_OUTPUT
 from unrecur.data.task import Split, Task, known_steps
 
 ROWS = 2**24  # numbers that windows side by side and their hidden features take
@@ -78,7 +79,8 @@ def windowed_outputs(
         raise InputError("only a causal model without a source can be run on its last k inputs.")
     body, head = _apart(model)
     device = next(model.parameters()).device
-    most = max(1, ROWS // (k * max(body.out_features, body.in_features if not task.tokens else 1)))
+    width = body.out_features if task.tokens else max(body.out_features, body.in_features)
+    most = max(1, min(ROWS // (k * width), LARGEST_OUTPUT // task.out_features))
     for x, lengths in _parts(_windows(task, split, places, k), most):
         with torch.no_grad():
             hidden, _ = body(x.to(device))

@@ -50,23 +50,20 @@ class Columns:
         for name, values in scaled.items():
             self._add_gaps(name, values, 0)
 
-    def add_number(
-        self, name: str, values: np.ndarray, ahead: int = 0, *, static: bool = False
-    ) -> None:
+    def add_number(self, name: str, values: np.ndarray, ahead: int = 0) -> None:
         """Add a column of numbers: standard scores; gaps hold the last value and are indicated.
 
         Args:
             name: Its name.
             values: Its values, NaN where missing.
             ahead: How many steps ahead it is known.
-            static: Whether it has one value in each series.
         """
         scale = standard(values, self.train)
         if scale.deviation == 0:
             self.notes.append(f"'{name}' is constant in training and left out.")
             return
         scaled = (values - scale.mean) / scale.deviation
-        if ahead or static:
+        if ahead:
             self._append(name, self._filled(scaled), ahead)
         else:
             self._add_past(name, scaled)
@@ -107,15 +104,18 @@ class Columns:
         )
 
     def _add_past(self, name: str, scaled: np.ndarray) -> None:
-        """Add a scaled column of which only the past is known, and measure its differences."""
+        """Add a scaled column of which only the past is known, and measure its differences.
+
+        It has none where it repeats every season, or is static: then nothing drifts.
+        """
         values = self._filled(scaled)
         spread = 0.0
         if self.season:
             spread = seasonal_spread(values, self.offsets, self.train, self.season)
             if not spread:
                 self.notes.append(
-                    f"'{name}' is in training the same as one season ago (season {self.season}): "
-                    "it is read as it is, without a difference."
+                    f"'{name}' is always as one season ago (season {self.season}) in training: it "
+                    "is read as it is, not as a difference."
                 )
         self._append(name, values, 0, spread)
 

@@ -52,15 +52,15 @@ def forecasting_task(
         z_{t,h} = y_{t+h} - y_{t-b},   b = -h mod season,
 
     with the first value of the series before its start. Numbers of which only the past is known,
-    the targets too, are read as differences x_t - x_{t-season}; static and known columns, text and
-    marks of gaps as they are. A model so neither reads nor predicts levels, which drift (Zeng et
-    al. 2023, AAAI, arXiv 2205.13504, subtract the last value for this). The metric
-    is the mean absolute scaled error (MASE): the absolute error divided by the mean absolute error
-    that the forecast "as one season ago" makes in training, one step at a time, of each series
-    (Hyndman and Koehler 2006, Int. J. Forecasting 22, section 3); with quantiles, the pinball loss
-    so scaled. Both are the same for differences as for the targets themselves. The chance level is
-    what the seasonal naive forecast, a model of zeros, reaches on the test split; the floor
-    "constant" is this forecast without its median error in training.
+    the targets too, are read as differences x_t - x_{t-season}; known and static columns, text and
+    marks of gaps as they are, and so is what repeats every season in training. A model so neither
+    reads nor predicts levels, which drift (Zeng et al. 2023, AAAI, arXiv 2205.13504, subtract the
+    last value for this). The metric is the mean absolute scaled error (MASE): the absolute error
+    divided by the mean absolute error that the forecast "as one season ago" makes in training, one
+    step at a time, of each series (Hyndman and Koehler 2006, Int. J. Forecasting 22, section 3);
+    with quantiles, the pinball loss so scaled. Both are the same for differences as for the targets
+    themselves. The chance level is what the seasonal naive forecast, a model of zeros, reaches on
+    the test split; the floor "constant" is this forecast without its median error in training.
 
     Everything that is measured (scales, categories, which columns are constant or have gaps) is
     measured in training alone. Targets are scaled in each series by itself, other columns and all

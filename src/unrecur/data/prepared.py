@@ -123,8 +123,7 @@ class Prepared:
             values = series.numbers.pop(name)
             if name in plan.static:
                 values = repeated(values, series.offsets, name, series.name)
-            known = ahead if name in plan.known else 0
-            built.add_number(name, values, known, static=name in plan.static)
+            built.add_number(name, values, ahead if name in plan.known else 0)
         for name, text in series.texts.items():
             if name not in plan.target:
                 filled = self._static_text(name, text) if name in plan.static else text

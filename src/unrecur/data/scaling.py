@@ -56,16 +56,17 @@ def seasonal_spread(
         season: How many steps back.
 
     Returns:
-        The root mean square of the differences; 0 where they are rounding.
+        The root mean square of the differences, from the second season of each series on; 0 where
+        they are rounding.
 
     Example:
         >>> column, train = np.array([1.0, 1, 2, 9, 7, 7]), np.array([1, 1, 1, 0, 1, 1], bool)
-        >>> round(seasonal_spread(column, np.array([0, 4, 6]), train, 1) ** 2, 6)  # of 0 0 1, 0 0
-        0.2
+        >>> round(seasonal_spread(column, np.array([0, 4, 6]), train, 1) ** 2, 6)  # of 0, 1 and 0
+        0.333333
     """
     rows = np.flatnonzero(train)
-    starts = np.repeat(offsets[:-1], np.diff(offsets))[rows]
-    differences = values[rows] - values[np.maximum(rows - season, starts)]
+    rows = rows[rows - season >= np.repeat(offsets[:-1], np.diff(offsets))[rows]]
+    differences = values[rows] - values[rows - season]
     spread = float(np.sqrt(np.mean(np.square(differences), dtype=np.float64)))
     return spread if spread > SAME else 0.0
 
