@@ -72,7 +72,9 @@ def test_quantiles_out_of_range_are_refused(levels):
 
 
 @pytest.mark.parametrize(
-    "loss", [bernoulli_nll, absolute_error, squared_error, QuantileLoss((0.5,))], ids=str
+    "loss",
+    [bernoulli_nll, absolute_error, squared_error, QuantileLoss((0.5,))],
+    ids=["bernoulli", "absolute", "squared", "quantile"],
 )
 def test_what_is_not_known_has_no_gradient(loss):
     scores = drawn(3, 2).requires_grad_()

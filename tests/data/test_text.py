@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from unrecur._check import CorruptFileError, InputError
 from unrecur.data import content, corpus, lines
-from unrecur.data.corpus import default_cache, tokenized
+from unrecur.data.corpus import default_cache, tokenized, watched
 from unrecur.data.lines import Part, units
 from unrecur.data.running import predictions
 from unrecur.data.task import SPLITS
@@ -414,3 +414,15 @@ def test_missing_and_empty_files_are_named(files, tmp_path):
 def test_a_file_that_shrinks_while_it_is_read_is_refused(files):
     with pytest.raises(InputError, match="became shorter"):
         list(units(Part(files["train"], 0, 10**6)))
+
+
+def test_who_watches_is_told_of_all_text(tmp_path):
+    (tmp_path / "song.txt").write_text("row, row, row your boat\n" * 40)
+    told = []
+    with watched(lambda done, total: told.append((done, total))):
+        text_file_task(tmp_path / "song.txt", cache=tmp_path / "cache")
+    assert told[-1][0] == told[-1][1] > 0
+    assert told == sorted(told)
+    again = len(told)
+    text_file_task(tmp_path / "song.txt", cache=tmp_path / "other")
+    assert len(told) == again

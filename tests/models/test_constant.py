@@ -56,3 +56,13 @@ def test_tokens_are_not_looked_at():
 def test_a_column_without_a_known_target_is_refused():
     with pytest.raises(InputError, match="known targets in every column"):
         fitted(torch.full((6, 1), math.nan), 1, "mean")
+
+
+def test_the_median_of_many_numbers_is_taken_of_evenly_spaced_ones(monkeypatch):
+    monkeypatch.setattr("unrecur.models.constant.MOST_NUMBERS", 64)
+    model = build("constant", in_features=3, out_features=1, of="median")
+    drawn = torch.randn(40, 25, 1, generator=torch.Generator().manual_seed(0))
+    model.fit((torch.zeros(25, 3), part) for part in drawn)
+    assert abs(float(model.scores)) < 0.4
+    model.fit((torch.zeros(1, 3), torch.full((1, 1), 5.0)) for _ in range(500))
+    assert float(model.scores) == 5.0

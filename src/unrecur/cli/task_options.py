@@ -1,7 +1,8 @@
 """The options that name a task: one of the table, or the user's own data."""
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from unrecur.cli.options import DataDir
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from unrecur.data.task import Task
 
 OWN = "Your own data"
@@ -113,13 +116,6 @@ def load(
     Raises:
         InputError: The task is unknown, an option does not fit it, or its data are malformed.
     """
-    from pathlib import Path
-
-    from unrecur._check import InputError
-    from unrecur.data.hub import PREFIX
-    from unrecur.data.own import own_task
-    from unrecur.data.tasks import TASKS, load_task
-
     given = {
         "inputs": inputs,
         "time": time,
@@ -134,12 +130,50 @@ def load(
         "level": level,
     }
     options = {name: value for name, value in given.items() if value is not None}
+    with _progress():
+        return _load(task, data_dir, target or (), options)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[None]:
+    """Show how far a text is tokenized, on the error stream."""
+    from rich.console import Console
+
+    from unrecur.cli.progress import bars
+    from unrecur.data.corpus import watched
+
+    progress = bars(Console(stderr=True))
+    bar = progress.add_task("tokenizing", total=None)
+
+    def show(done: int, total: int) -> None:
+        progress.start()  # not before: a bar that never moves would leave an empty line
+        progress.update(bar, completed=done, total=total)
+
+    try:
+        with watched(show):
+            yield
+    finally:
+        if progress.live.is_started:
+            progress.stop()
+
+
+def _load(
+    task: str, data_dir: "Path | None", target: Sequence[str], options: dict[str, Any]
+) -> "Task":
+    """Load a task of the table, or make one of data of one's own."""
+    from pathlib import Path
+
+    from unrecur._check import InputError
+    from unrecur.data.hub import PREFIX
+    from unrecur.data.own import own_task
+    from unrecur.data.tasks import TASKS, load_task
+
     if task in TASKS or not (task.startswith(PREFIX) or Path(task).exists() or "." in task):
         if options or target:
             named = ", ".join(f"--{name}" for name in [*["target"] * bool(target), *options])
             raise InputError(f"'{task}' is a task of the table, which has no {named}.")
         return load_task(task, data_dir)
-    return own_task(task, target or (), **options)
+    return own_task(task, target, **options)
 
 
 def splitting(text: str) -> list[float] | list[int] | list[str]:

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -24,6 +25,8 @@ from unrecur.data.tokenize import TOKENIZERS, Level, fingerprint
 from unrecur.data.tokenizer import AbstractTokenizer
 
 Report = Callable[[int, int], None]
+# Who is told of tokenizing deep inside of a task that is loaded by its name.
+_WATCHER: ContextVar[Report | None] = ContextVar("watcher", default=None)
 X = TypeVar("X")
 Y = TypeVar("Y")
 
@@ -54,6 +57,23 @@ def default_cache() -> Path:
     return Path(base) / "unrecur" / "tokens"
 
 
+@contextlib.contextmanager
+def watched(report: Report) -> Iterator[None]:
+    """Tell of all text that is tokenized in the meantime.
+
+    Args:
+        report: Told how many bytes of a text are done, and of how many in all.
+
+    Yields:
+        Nothing.
+    """
+    token = _WATCHER.set(report)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
+
+
 def tokenized(
     files: dict[Split, Path] | Path,
     level: Level,
@@ -73,7 +93,8 @@ def tokenized(
         level: What a token is.
         vocabulary: How many ids byte pairs have; other levels take no number.
         cache: Where token files are kept; None for `default_cache`.
-        report: Told how many bytes of text are done, and of how many in all.
+        report: Told how many bytes of text are done, and of how many in all; left out, the one of
+            `watched`.
 
     Returns:
         The token files.
@@ -98,7 +119,7 @@ def tokenized(
         with FileLock(folder / ".lock"):
             for left in folder.glob(".*.tokens.*"):  # by a process that was killed
                 left.unlink()
-            return _Folder(folder, level, vocabulary, texts).fill(report)
+            return _Folder(folder, level, vocabulary, texts).fill(report or _WATCHER.get())
     except PermissionError as error:
         raise InputError(
             f"token files are kept in {cache}, and something cannot be read or written ({error}). "

@@ -12,6 +12,7 @@ from unrecur.core.field import Field
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State
 
+MOST_NUMBERS = 2**24  # that a median is taken of
 Of = Literal["classes", "odds", "median", "mean"]
 
 
@@ -91,16 +92,35 @@ class Constant(AbstractSequenceModel):
             for _, target in sequences:
                 counts += torch.bincount(target[target >= 0], minlength=self.out_features)
             self.scores.copy_(((counts + 1) / (counts.sum() + self.out_features)).log())
-            return
-        targets = torch.cat([target.double() for _, target in sequences])
-        if self.of == "odds":
-            count = (~targets.isnan()).sum(0)
-            middle = torch.logit((targets.nansum(0) + 1) / (count + 2))
+        elif self.of == "median":
+            self.scores.copy_(_checked(_rows(sequences).nanmedian(0).values))
         else:
-            middle = targets.nanmedian(0).values if self.of == "median" else targets.nanmean(0)
-        if middle.isnan().any():
-            raise _check.InputError("expected known targets in every column, got only NaN in one.")
-        self.scores.copy_(middle)
+            total, count = torch.zeros(2, self.out_features, dtype=torch.float64)
+            for _, target in sequences:
+                total += target.nansum(0)
+                count += (~target.isnan()).sum(0)
+            odds = torch.logit((total + 1) / (count + 2))
+            self.scores.copy_(odds if self.of == "odds" else _checked(total / count))
+
+
+def _rows(sequences: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Gather targets; of many every other row, or every fourth, ..., so that they stay few."""
+    kept: list[Tensor] = []
+    count, every = 0, 1
+    for _, target in sequences:
+        kept.append(target[::every])
+        count += kept[-1].numel()
+        if count > MOST_NUMBERS:
+            kept, every = [torch.cat(kept)[::2]], 2 * every
+            count = kept[0].numel()
+    return torch.cat(kept)
+
+
+def _checked(middle: Tensor) -> Tensor:
+    """Refuse columns of which nothing is known."""
+    if middle.isnan().any():
+        raise _check.InputError("expected known targets in every column, got only NaN in one.")
+    return middle
 
 
 def constant_parameters(*, out_features: int, **_: object) -> int:
