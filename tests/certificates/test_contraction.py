@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from attacking import examples
 from unrecur.cells import GRU, LRU, LSTM, MGU, QRNN, Elman, MinGRU
 from unrecur.certificates.certificate import Certificate, Evidence
 from unrecur.certificates.contraction import certify
@@ -63,7 +64,7 @@ def worst_gap(cell, certificate, low, high, k, long, generator):
     return worst
 
 
-@settings(max_examples=40, deadline=None)
+@examples(fixed=20, search=2000)
 @given(
     kind=CELLS,
     features=st.integers(1, 4),
@@ -162,7 +163,7 @@ def test_without_a_rule_nothing_is_claimed(module):
     assert certificate.steps(1e-3) is None
 
 
-@settings(max_examples=100, deadline=None)
+@examples(fixed=50, search=5000)
 @given(
     rate=st.floats(0.0, 0.999),
     start=st.floats(1e-3, 100),
