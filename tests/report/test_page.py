@@ -8,10 +8,11 @@ from itertools import pairwise
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from plotly.offline import get_plotlyjs
 
+from attacking import examples
 from report.browser import check_drawn, needs_browser
 from report.fake_results import MODELS, fake_results
 from report.parsed import HOSTILE, Page, strings
@@ -221,7 +222,7 @@ WRONG = [None, math.nan, math.inf, -1, 0, 2.5, 1e308, 10**400, True, "", "text",
 WRONG += [[None], ["text"], {"k": None}]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(fixed=25, search=1000)
 @given(st.data())
 def test_damaged_results_render_or_are_refused(data):
     results = fake_results((MODELS[2], MODELS[3], MODELS[5]), 2)

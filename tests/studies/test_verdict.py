@@ -61,7 +61,7 @@ def test_one_seed_decides_nothing():
 def test_a_recurrent_model_that_learnt_nothing_decides_nothing():
     found = verdict({"tcn": losses(13.0)}, losses(13.0), floors={"markov": 12.0, "other": 14.0})
     assert found.answer == "undecided"
-    assert "does not beat markov" in found.headline
+    assert "does not beat the floor 'markov'" in found.headline
 
 
 @pytest.mark.parametrize("count", [1, 4])

@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from attacking import examples
 from cases import FEATURES, SPECS
 from unrecur import InputError, certify, output_bound, project_, truncate
 from unrecur.cells import GRU, LSTM, Elman
@@ -48,7 +49,7 @@ def stable(cell, rate=0.8):
     return model
 
 
-@settings(max_examples=25, deadline=None)
+@examples(fixed=12, search=1000)
 @given(
     make=st.sampled_from([LSTM, Elman]),
     seed=st.integers(0, 10_000),

@@ -82,7 +82,7 @@ def common_budget(models: Iterable[tuple[str, dict[str, Any]]], about: int) -> i
     Example:
         >>> tcn = {"in_features": 2, "out_features": 1, "levels": 5, "kernel_size": 2}
         >>> common_budget([("lstm", {"in_features": 2, "out_features": 1}), ("tcn", tcn)], 20_000)
-        19900
+        20200
     """
     asked = list(models)
     refused: InputError | None = None

@@ -66,9 +66,9 @@ def study(
 
     Example:
         >>> import tempfile, unrecur
-        >>> from unrecur.studies.config import SMOKE
+        >>> small = unrecur.StudyConfig(seeds=1, parameters=20_000, epochs=1)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     results = unrecur.study("chorales", folder, SMOKE)
+        ...     results = unrecur.study("chorales", folder, small)
         >>> results["verdict"]["answer"] in ("needed", "not needed", "undecided")
         True
     """
