@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unrecur.audits.places import Place, places_in, windowed_outputs
 from unrecur.certificates.certificate import Certificate
+from unrecur.certificates.contraction import certify
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.running import predictions
 from unrecur.data.task import Split, Task
@@ -86,6 +87,14 @@ class Sight:
     def scores(self) -> Scores:
         """The losses of the model itself."""
         return scores_at(self.task, self.places, iter([self.full]))
+
+    def certify(self) -> Certificate:
+        """Prove what can be proved of the model, for the inputs of training and of the split.
+
+        Returns:
+            The certificate.
+        """
+        return certify(self.model, self.task.box("train", self.split))
 
     @torch.no_grad()
     def point(self, k: int, certificate: Certificate | None = None) -> MemoryPoint:

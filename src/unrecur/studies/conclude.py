@@ -8,7 +8,6 @@ import numpy as np
 
 from unrecur._check import CorruptFileError
 from unrecur.audits.memory import LONGEST_WINDOW, sight, windowed_scores
-from unrecur.certificates.contraction import certify
 from unrecur.data.task import Some, Task
 from unrecur.models.spec import load_model
 from unrecur.studies.config import StudyConfig
@@ -124,7 +123,7 @@ def truncate(
     sequences = kept.index if isinstance(kept, Some) else np.arange(len(steps))
     short = np.array([windowed_scores(m, part, "test", k).loss.tolist() for m in models])
     sights = [sight(model, task, "test") for model in models]
-    points = [seen.point(k, certify(seen.model, seen.task.box("train", "test"))) for seen in sights]
+    points = [seen.point(k, seen.certify()) for seen in sights]
     bounds = [point.bound for point in points if point.bound is not None]
     counted = steps[sequences].sum()
     record |= {

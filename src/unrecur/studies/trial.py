@@ -9,7 +9,6 @@ from typing import Any
 from unrecur._check import InputError
 from unrecur.audits.memory import MemoryPoint, sight, windows_of
 from unrecur.certificates.certificate import Certificate, Evidence
-from unrecur.certificates.contraction import certify
 from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.data.task import SPLITS, Split, Task
 from unrecur.models.fitted import Fitted
@@ -168,7 +167,7 @@ def can_be_truncated(model: AbstractSequenceModel) -> bool:
 def _audit(model: AbstractSequenceModel, task: Task) -> dict[str, Any]:
     """Measure what a recurrent model remembers, and what is proved about it."""
     seen = sight(model, task, "test")
-    certificate = certify(model, seen.task.box("train", "test"))
+    certificate = seen.certify()
     points = [seen.point(k, certificate) for k in windows_of(seen.longest)]
     return {
         "full_metric": seen.scores.metric,
