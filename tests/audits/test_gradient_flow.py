@@ -9,10 +9,11 @@ from torch import nn
 from audits.known import delay_line, leaky, recurrence_of
 from cases import CELLS, FEATURES
 from unrecur.audits import gradient_flow as flows
-from unrecur.audits.gates import gate_statistics, gates_of, highway
+from unrecur.audits.gates import gate_statistics
 from unrecur.audits.gradient_flow import cotangents, gradient_flow, input_flow
 from unrecur.audits.spectra import exponents, weight_spectra
 from unrecur.audits.units import half_lives
+from unrecur.cells.gates import gates_of, highway
 
 LAGS = 6
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from unrecur.audits.gates import highway
+from unrecur.cells.gates import highway
 from unrecur.core.cell import AbstractCell
 from unrecur.interop.custom import PhiCell
 from unrecur.interop.recurrence import Layers

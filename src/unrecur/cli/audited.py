@@ -85,7 +85,7 @@ def read_audited(
 def _ours(path: Path, device: str) -> nn.Module | None:
     """Load a model that this package wrote; None for other files."""
     from unrecur.models.spec import load_model
-    from unrecur.train.loop import fabric_on
+    from unrecur.train.devices import fabric_on
 
     if path.suffix.lower() != ".safetensors":
         return None
@@ -102,7 +102,7 @@ def _of_task(path: Path, name: str, data_dir: Path | None, device: str) -> Audit
     from unrecur.data.task import Task, known_steps
     from unrecur.data.tasks import load_task
     from unrecur.models.spec import load_model
-    from unrecur.train.loop import fabric_on
+    from unrecur.train.devices import fabric_on
 
     task: Task = load_task(name, data_dir)
     _, trained = load_model(path)

@@ -1,13 +1,12 @@
 """The options that name a task: one of the table, or the user's own data."""
 
 import contextlib
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unrecur.cli.options import DataDir
+from unrecur.cli.options import DataDir, filled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,28 +197,4 @@ def splitting(text: str) -> list[float] | list[int] | list[str]:
     return parts
 
 
-def with_task(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb the options that name a task, in the place of its first argument, the task.
-
-    Args:
-        verb: A function that takes a loaded `task`, and its own options. Where the default of its
-            task is None, none need be named.
-
-    Returns:
-        The function that typer is to see.
-    """
-    asked = inspect.signature(load).parameters
-    wanted, *own = inspect.signature(verb).parameters.values()
-    first, *rest = asked.values()
-    parameters = [first.replace(default=wanted.default), *own, *rest]
-    # Python wants those without a default first.
-    parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
-
-    def run(**given: Any) -> None:
-        named = {name: given.pop(name) for name in asked}
-        verb(task=None if named["task"] is None else load(**named), **given)
-
-    run.__name__, run.__doc__ = verb.__name__, verb.__doc__
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return run
+with_task = filled("task", load)

@@ -1,20 +1,25 @@
 """`unrecur train`: one model on one task."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from unrecur.cli.options import Device
 from unrecur.cli.task_options import with_task
+from unrecur.cli.training_options import with_training
 
 if TYPE_CHECKING:
     from unrecur.data.task import Task
+    from unrecur.train.config import TrainConfig
 
 
 @with_task
+@with_training
 def train(
     task: "Task",
+    config: "TrainConfig",
     model: Annotated[
         str,
         typer.Argument(
@@ -26,20 +31,16 @@ def train(
         Path | None,
         typer.Option(help="The model's file.", show_default="runs/TASK-MODEL-SEED.safetensors"),
     ] = None,
-    stable: Annotated[
-        bool, typer.Option("--stable", help="Project to the stable set after each step.")
-    ] = False,
-    rate: Annotated[
-        float, typer.Option(help="With --stable: the contraction to prove, below 1.")
-    ] = 0.95,
     parameters: Annotated[
         int | None,
         typer.Option(help="How many the model shall have.", show_default="the task's own"),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="The number of epochs.")] = 12,
     dropout: Annotated[float, typer.Option(help="The dropout probability.")] = 0.1,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The seed.")] = 0,
     device: Device = "cpu",
+    strategy: Annotated[
+        str, typer.Option(help="Under torchrun: ddp (whole models) or fsdp (parts of one).")
+    ] = "ddp",
 ) -> None:
     """Train one model and write it to a safetensors file. Stopped, it goes on where it was."""
     from rich.console import Console
@@ -50,8 +51,9 @@ def train(
     from unrecur.models.spec import save_model
     from unrecur.studies.budget import matched
     from unrecur.train.checkpoint import Progress
-    from unrecur.train.config import TrainConfig
+    from unrecur.train.devices import Strategy
     from unrecur.train.evaluate import evaluate
+    from unrecur.train.guard import DivergedError
     from unrecur.train.loop import train as run
 
     architecture = MODELS[_check.known_name(model, MODELS, "model")]
@@ -67,19 +69,33 @@ def train(
         options["context"] = task.longest
     size = task.parameters if parameters is None else parameters
     spec = matched(model, options, size)
-    config = TrainConfig(epochs=epochs, rate=rate if stable else None)
     path = out or Path("runs") / f"{task.name}-{model}-{seed}.safetensors"
-    console = Console()
+    console, warned = Console(), list[str]()
+    sharing: Any = _check.known_name(strategy, get_args(Strategy), "strategy")
     with bars(console) as progress_bars:
-        bar = progress_bars.add_task(model, total=epochs)
+        bar = progress_bars.add_task(model, total=config.epochs)
 
         def report(progress: Progress, batches: int) -> None:
             best = "" if progress.best is None else f", best {progress.best:.3f}"
             done = progress.epoch + progress.batch / batches
             progress_bars.update(bar, completed=done, description=f"{model}{best}")
+            while len(progress.warnings) > len(warned):
+                warned.append(progress.warnings[len(warned)]["proposal"])
+                progress_bars.console.print(warned[-1], style="yellow", highlight=False)
 
         checkpoint = path.with_name(f"{path.name}.checkpoint")
-        trained = run(spec, task, config, seed, checkpoint, device, report=report)
+        try:
+            trained = run(
+                spec, task, config, seed, checkpoint, device, report=report, strategy=sharing
+            )
+        except DivergedError as error:
+            if error.trained is not None:
+                save_model(path, spec, error.trained.model)
+                epoch = error.trained.progress.best_epoch
+                console.print(f"The model of epoch {epoch}: {path}", soft_wrap=True)
+            raise
+    if int(os.environ.get("RANK", "0")):  # of several processes the first one writes
+        return
     save_model(path, spec, trained.model)
     metric = evaluate(trained.model, task, "test").metric
     console.print(
@@ -87,4 +103,11 @@ def train(
         f"test {task.metric} {metric:.4f} {task.unit}",
         highlight=False,
     )
+    if not metric < task.chance_level:
+        console.print(
+            f"That is no better than knowing nothing ({task.chance_level:.4f}): try a smaller "
+            "--learning-rate, more --epochs, or --watch to see what the gradients do.",
+            style="yellow",
+            highlight=False,
+        )
     console.print(f"The model: {path}", soft_wrap=True, highlight=False)

@@ -82,9 +82,9 @@ class Engine:
         self,
         tol: float,
         solver: AbstractSolver | None,
-        proof: Proof | None,
-        input_box: Any,
-        slab: int | None,
+        proof: Proof | None = None,
+        input_box: Any = None,
+        slab: int | None = None,
     ) -> None:
         _check.positive(tol, "tol")
         if slab is not None:

@@ -14,7 +14,7 @@ from unrecur.studies.config import StudyConfig
 from unrecur.studies.shorten import least_window, left_out
 from unrecur.studies.trial import can_be_truncated, model_file
 from unrecur.studies.verdict import decide
-from unrecur.train.loop import fabric_on
+from unrecur.train.devices import fabric_on
 
 Row = dict[str, Any]
 # A window counts as feed-forward in the verdict if at so many of the test steps it leaves earlier

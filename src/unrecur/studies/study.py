@@ -28,7 +28,8 @@ from unrecur.studies.recipes import Recipe, recipes_for
 from unrecur.studies.store import Store, locked
 from unrecur.studies.trial import run_trial
 from unrecur.train.config import TrainConfig
-from unrecur.train.loop import check_fits, fabric_on
+from unrecur.train.devices import fabric_on
+from unrecur.train.fits import check_fits
 
 Row = dict[str, Any]
 
@@ -111,7 +112,7 @@ def study(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": command,
             "seconds": time.monotonic() - start + sum(row["wall_seconds"] for row in rows),
-            "task": _describe(task),
+            "task": describe(task),
             "settings": asdict(config),
             **conclusion,
             "rows": rows,
@@ -196,15 +197,22 @@ def _identity(
         "version": unrecur.__version__,
         **settings,
         "models": {
-            name: [asdict(spec), asdict(training)] for name, (spec, training) in plan.items()
+            name: [asdict(spec), training.describe()] for name, (spec, training) in plan.items()
         },
         "data": dict(task.hashes),
         "input_box": None if task.input_box is None else list(task.input_box),
     }
 
 
-def _describe(task: Task) -> dict[str, Any]:
-    """Describe the task as JSON values."""
+def describe(task: Task) -> dict[str, Any]:
+    """Describe a task as JSON values.
+
+    Args:
+        task: The task.
+
+    Returns:
+        What the results of a study say of it.
+    """
     return {
         "name": task.name,
         "title": task.title,

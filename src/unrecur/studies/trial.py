@@ -2,7 +2,6 @@
 
 import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from unrecur.studies.listener import Listener
 from unrecur.studies.recipes import Recipe
 from unrecur.studies.speed import measure_speed
 from unrecur.train.config import TrainConfig
+from unrecur.train.devices import fabric_on
 from unrecur.train.evaluate import evaluate
-from unrecur.train.loop import fabric_on, train
+from unrecur.train.loop import train
 
 TRAIN_NUMBERS = 2**27  # outputs on the training split that are scored; a part of it, if it has more
 
@@ -143,7 +143,7 @@ def _train(
     )
     progress = trained.progress
     found = {
-        "training": asdict(training),
+        "training": training.describe(),
         "stopped": trained.stopped,
         "best_epoch": progress.best_epoch,
         "seconds": progress.seconds,

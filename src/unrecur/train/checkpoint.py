@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from unrecur._check import CorruptFileError, InputError
 from unrecur._files import write_atomic
+from unrecur.train.whole import load_whole_, parted_as, whole, whole_state
 
 
 @dataclass
@@ -32,6 +33,9 @@ class Progress:
         history: One entry for each finished epoch: epoch (from 1), train, valid, seconds.
         best: The best validation metric; None before the first epoch has ended.
         best_epoch: The epoch (from 1) that reached it.
+        guard: What `check_loss` remembers.
+        measured: The last measurements of gradients, as JSON values, if they are watched.
+        warnings: What was found in them, one entry a layer and kind.
     """
 
     epoch: int = 0
@@ -42,10 +46,13 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     best: float | None = None
     best_epoch: int = 0
+    guard: list[float] = field(default_factory=list)
+    measured: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save_checkpoint(
-    path: Path,
+    path: Path | None,
     identity: dict[str, Any],
     progress: Progress,
     model: nn.Module,
@@ -56,7 +63,7 @@ def save_checkpoint(
     """Write a checkpoint.
 
     Args:
-        path: Where to.
+        path: Where to; None in a process that writes nothing and hands in its part of the weights.
         identity: What the run is; only the same run may go on from here.
         progress: How far it has come.
         model: The model.
@@ -67,10 +74,12 @@ def save_checkpoint(
     Raises:
         OSError: The file cannot be written; the last checkpoint stays.
     """
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors = {f"model.{name}": value for name, value in whole_state(model).items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
     for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items()}
+        tensors |= {f"optimizer.{number}.{name}": whole(value) for name, value in values.items()}
+    if path is None:
+        return
     tensors |= {f"state.{number}": leaf for number, leaf in enumerate(state)}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
@@ -103,9 +112,11 @@ def load_checkpoint(
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             written, progress = json.loads(metadata["identity"]), json.loads(metadata["progress"])
-            parts = _parts({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            # Copies: a tensor within the file may lie off the boundaries of 64 bytes on which torch
+            # puts its own, and then a matrix product rounds differently.
+            parts = _parts({name: file.get_tensor(name).clone() for name in file.keys()})  # noqa: SIM118
         if written == json.loads(json.dumps(identity)):
-            model.load_state_dict(parts["model"])
+            load_whole_(model, parts["model"])
             _load_optimizer(optimizer, parts.get("optimizer", {}))
             torch.set_rng_state(parts["random"]["cpu"])
             if "cuda" in parts["random"] and torch.cuda.is_available():
@@ -136,9 +147,11 @@ def _parts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put the optimizer's tensors back in their places."""
     state: dict[int, dict[str, Tensor]] = {}
+    parameters = [value for group in optimizer.param_groups for value in group["params"]]
     for name, value in tensors.items():
         number, _, entry = name.partition(".")
-        state.setdefault(int(number), {})[entry] = value
+        of = parameters[int(number)]
+        state.setdefault(int(number), {})[entry] = parted_as(value, of)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

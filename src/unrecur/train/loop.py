@@ -2,26 +2,35 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
-from unrecur._check import InputError
 from unrecur.certificates.project import project_
-from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
-from unrecur.core.state import State, detach, leaves, map_state
+from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.state import State, leaves, map_state
 from unrecur.data.batches import Batch
-from unrecur.data.running import lengths_for, start_state
+from unrecur.data.losses import counted
+from unrecur.data.running import start_state
 from unrecur.data.task import Task
 from unrecur.models.spec import Spec
 from unrecur.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from unrecur.train.config import TrainConfig
-from unrecur.train.evaluate import evaluate, summed_losses
+from unrecur.train.devices import Strategy
+from unrecur.train.early_warning import warnings_of
+from unrecur.train.evaluate import evaluate
+from unrecur.train.fits import check_fits
+from unrecur.train.guard import DivergedError, check_gradient, check_loss, first_overflow
+from unrecur.train.monitor import Measurement, measure
+from unrecur.train.objective import Part
+from unrecur.train.place import Place
+from unrecur.train.whole import whole_state
 
+WATCHED = 10  # times an epoch that the gradients are measured, if they are
+REMEMBERED = 32  # measurements
 SAVE_EVERY = 30.0  # seconds between checkpoints within an epoch; one is always written at its end
 Report = Callable[[Progress, int], None]
 
@@ -33,7 +42,7 @@ class Trained:
     Attributes:
         model: The model with the weights of its best epoch, in evaluation mode.
         progress: How far it came, with the history of its epochs.
-        stopped: Why it ended: "epochs", "patience" or "budget".
+        stopped: Why it ended: "epochs", "patience", "budget" or "diverged".
     """
 
     model: AbstractSequenceModel
@@ -50,6 +59,7 @@ def train(
     device: str = "cpu",
     budget: float = math.inf,
     report: Report | None = None,
+    strategy: Strategy = "ddp",
 ) -> Trained:
     """Train a model on a task, with the weights of the epoch that is best on the validation split.
 
@@ -67,21 +77,31 @@ def train(
         budget: The seconds of training after which to stop.
         report: Called after each batch and each epoch with the progress and the number of batches
             in an epoch.
+        strategy: What several processes share, where `torchrun` started them: "ddp", each has the
+            whole model, or "fsdp", each keeps a part of it. `batch_size` is that of all together,
+            and the weights are those of one process up to rounding.
 
     Returns:
         The trained model and how it went.
 
     Raises:
-        InputError: The model does not fit the task, a loss or gradient is not finite, or the
-            checkpoint is damaged or another run's.
+        DivergedError: A loss or gradient is not finite, or the loss stays far above where it began.
+            Its `trained` is what the best epoch before has left, None where there was none.
+        InputError: The model does not fit the task or the objective, or the checkpoint is damaged
+            or another run's.
         OSError: The checkpoint cannot be written.
     """
-    run = _Run(spec, task, config, seed, checkpoint, device)
+    run = _Run(spec, task, config, seed, checkpoint, device, strategy)
     report = report or (lambda progress, batches: None)
-    while (stopped := run.stopped(budget)) is None:
-        if not run.epoch(budget, report):
-            stopped = "budget"
-            break
+    try:
+        while (stopped := run.stopped(budget)) is None:
+            if not run.epoch(budget, report):
+                stopped = "budget"
+                break
+    except DivergedError as error:
+        if run.best:
+            error.trained = Trained(run.best_model(), run.progress, "diverged")
+        raise
     return Trained(run.best_model(), run.progress, stopped)
 
 
@@ -96,10 +116,14 @@ class _Run:
         seed: int,
         checkpoint: Path | None,
         device: str,
+        strategy: Strategy,
     ) -> None:
-        self.task, self.config, self.seed, self.checkpoint = task, config, seed, checkpoint
-        settings = asdict(config)
-        del settings["workers"]  # they change no number
+        self.spec, self.task, self.config, self.seed = spec, task, config, seed
+        self.checkpoint = checkpoint
+        self.objective = config.objective
+        settings = config.describe()
+        for name in ("workers", "watch"):  # they change no number
+            del settings[name]
         self.box = task.box("train") if config.rate is not None else None
         self.identity = {
             "model": spec.name,
@@ -110,22 +134,21 @@ class _Run:
             "input_box": self.box,
         }
         torch.manual_seed(seed)
-        self.fabric = fabric_on(device)
         self.bare = spec.build()
         check_fits(spec.name, self.bare, task)
-        optimizer = torch.optim.Adam(self.bare.parameters(), lr=config.learning_rate)
-        self.model, self.optimizer = self.fabric.setup(self.bare, optimizer)
+        self.objective.check(self.bare, task)
+        self.place = Place(self.bare, config, device, strategy)
         self._project()
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
         self.state: State | None = None  # after the last batch, where the next one goes on
         if checkpoint is not None and checkpoint.exists():
             self.progress, self.best, carried = load_checkpoint(
-                checkpoint, self.identity, self.bare, optimizer
+                checkpoint, self.identity, self.bare, self.place.optimizer
             )
             if carried:
                 values = iter(carried)
-                fresh = self.bare.init_state(len(carried[0]))
+                fresh = self.objective.init_state(self.bare, len(carried[0]))
                 self.state = map_state(lambda leaf: next(values).to(leaf.device), fresh)
         self.saved = self.resumed = time.monotonic()
         self.seconds_before = self.progress.seconds
@@ -149,19 +172,20 @@ class _Run:
         progress, began = self.progress, time.monotonic()
         # The order depends on seed and epoch alone, so that a resumed epoch meets the same batches.
         order = torch.Generator().manual_seed(1_000_003 * self.seed + progress.epoch)
-        self.model.train()
+        self.place.seed(self.seed, progress.epoch)
+        self.place.model.train()
         batches = self.task.batches(
             "train",
             self.config.batch_size,
             order,
             progress.batch,
             self.config.workers,
-            self.fabric.device.type == "cuda",
+            self.place.device.type == "cuda",
         )
-        for batch in batches:
-            self._batch(batch.to(self.fabric.device), budget)
+        for group in _groups(batches, self.config.accumulate):
+            self._learn([self.place.share(batch) for batch in group], budget)
             self._clock()
-            if time.monotonic() - self.saved > SAVE_EVERY:
+            if time.monotonic() - self.saved > SAVE_EVERY and self.place.processes == 1:
                 self._save()
             report(progress, self.batches)
             if progress.seconds >= budget:
@@ -172,37 +196,76 @@ class _Run:
         report(progress, self.batches)
         return whole
 
-    def _batch(self, batch: Batch, budget: float) -> None:
-        """Take one step of the optimizer."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(budget)
-        state = start_state(self.bare, batch, self.state)
-        y, after = self.model(batch.x, state, lengths_for(self.bare, batch))
-        self.state = detach(after) if self.task.continuous else None
-        losses, counts = summed_losses(self.task, y, batch.target, batch.lengths)
-        loss, steps = losses.sum(), int(counts.sum())
-        value = float(loss.detach())
-        self._check_finite(value, "loss")
-        self.optimizer.zero_grad()
-        self.fabric.backward(loss / max(steps, 1))
-        norm = self.fabric.clip_gradients(
-            self.model, self.optimizer, max_norm=self.config.clip, error_if_nonfinite=False
-        )
-        self._check_finite(math.nan if norm is None else float(norm), "gradient")
-        self.optimizer.step()
-        self._project()
-        self.progress.batch += 1
-        self.progress.loss += value
-        self.progress.steps += steps
+    def _learn(self, group: list[Batch], budget: float) -> None:
+        """Learn from a batch, or take one step of the optimizer for several."""
+        self.place.learning_rate(self._learning_rate(budget))
+        steps = 0
+        if len(group) > 1:
+            counts = [counted(batch.target, batch.lengths).sum() for batch in group]
+            steps = self.place.total(0.0, int(sum(counts)))[1]
+        for batch in group:
+            state = start_state(self.bare, batch, self.state)
+            for part in self.objective.parts(self.place.model, self.task, batch, state):
+                self.state = part.state if self.task.continuous else None
+                self._backward(part, batch, steps, last=batch is group[-1])
+            self.progress.batch += 1
 
-    def _check_finite(self, value: float, what: str) -> None:
-        """Stop before a number that is none gets into the weights."""
-        if not math.isfinite(value):
-            raise InputError(
-                f"the training {what} is {value} in epoch {self.progress.epoch + 1}, batch "
-                f"{self.progress.batch + 1}. Lower learning_rate or clip; the last checkpoint is "
-                "kept."
-            )
+    def _backward(self, part: Part, batch: Batch, together: int, last: bool) -> None:
+        """Add the gradient of a part's mean loss, and take a step if nothing is to be added to it.
+
+        Args:
+            part: The part.
+            batch: The batch it is of.
+            together: The number of steps of all parts that share a step of the optimizer; 0 for
+                this one's own.
+            last: Whether it is the last of those.
+
+        Raises:
+            DivergedError: The run shall stop.
+        """
+        progress = self.progress
+        loss, steps = self.place.total(float(part.loss.detach()), part.steps)
+        if not steps:  # nothing counts: there is nothing to learn
+            return
+        chance = self.task.chance_level
+        try:
+            check_loss(loss / steps, progress.guard, chance, *self.moment, self.batches)
+        except DivergedError as error:
+            if not math.isfinite(loss):
+                error.layer = first_overflow(self.bare, batch, start_state(self.bare, batch, None))
+            raise
+        progress.loss += loss
+        progress.steps += steps
+        self.place.backward(part.loss, together or steps, last)
+        if last:
+            self._watch(batch)
+            self._step()
+
+    def _step(self) -> None:
+        """Take one step of the optimizer."""
+        norm = self.place.clip()
+        if not self.place.scales:  # else a loss scale too large is made smaller
+            check_gradient(self.bare, norm, *self.moment)
+        self.place.step()
+        self._project()
+
+    @property
+    def moment(self) -> tuple[int, int]:
+        """The epoch and the batch under way, counted from 1."""
+        return self.progress.epoch + 1, self.progress.batch + 1
+
+    def _watch(self, batch: Batch) -> None:
+        """Measure the gradients now and then, and note what they warn of."""
+        progress = self.progress
+        if not self.config.watch or progress.batch % max(1, self.batches // WATCHED):
+            return
+        found = measure(self.bare, self.task, batch, None, *self.moment)
+        progress.measured = [*progress.measured, asdict(found)][-REMEMBERED:]
+        known = {(one["layer"], one["kind"]) for one in progress.warnings}
+        history = [Measurement(**one) for one in progress.measured]
+        for warning in warnings_of(history, self.bare, self.task.longest_dependency):
+            if (warning.layer, warning.kind) not in known:
+                progress.warnings.append(asdict(warning))
 
     def _learning_rate(self, budget: float) -> float:
         """Give the present step size; where the budget ends first, the cosine follows the time."""
@@ -220,7 +283,7 @@ class _Run:
     def _finish_epoch(self, seconds: float) -> None:
         """Score the model, remember it if it is the best, and save."""
         progress = self.progress
-        valid = evaluate(self.bare, self.task, "valid").metric
+        valid = evaluate(self.place.form, self.task, "valid").metric
         progress.epoch += 1
         progress.history.append(
             {
@@ -232,7 +295,7 @@ class _Run:
         )
         if progress.best is None or valid < progress.best:
             progress.best, progress.best_epoch = valid, progress.epoch
-            self.best = {name: value.clone() for name, value in self.bare.state_dict().items()}
+            self.best = {name: value.clone() for name, value in whole_state(self.bare).items()}
         progress.batch, progress.loss, progress.steps, self.state = 0, 0.0, 0, None
         self._clock()
         self._save()
@@ -246,71 +309,25 @@ class _Run:
         self.saved = time.monotonic()
         if self.checkpoint is not None:
             save_checkpoint(
-                self.checkpoint,
+                self.checkpoint if self.place.first else None,
                 self.identity,
                 self.progress,
                 self.bare,
                 self.best,
-                self.optimizer.optimizer,
+                self.place.optimizer,
                 [] if self.state is None else leaves(self.state),
             )
 
     def best_model(self) -> AbstractSequenceModel:
         """Give the model with its best weights."""
-        self.bare.load_state_dict(self.best)
-        return self.bare.eval()
+        # Several processes leave hooks on the model, or parts of it: theirs is a new one.
+        model = self.bare if self.place.processes == 1 else self.spec.build()
+        model.load_state_dict(self.best)
+        return model.to(self.place.device).eval()
 
 
-def check_fits(name: str, model: AbstractSequenceModel, task: Task) -> None:
-    """Refuse a model that cannot be trained on a task, or that could read its answers.
-
-    Args:
-        name: What the model is called, for the message.
-        model: The model.
-        task: The task.
-
-    Raises:
-        InputError: It sees inputs to come that the task asks for; or it reads tokens where there
-            are numbers, or the other way round; or it needs a source where there is none.
-    """
-    if not (task.whole or model.receptive_field.causal):
-        raise InputError(
-            f"a {name} sees the inputs to come, which are what the task asks for. Take a causal "
-            "model."
-        )
-    if model.takes_tokens is not task.tokens:
-        given = "token ids" if task.tokens else "numbers"
-        raise InputError(
-            f"a {name} built so does not read {given}, which are the inputs of the task "
-            f"'{task.name}'. Many models read tokens with the option tokens=True."
-        )
-    if isinstance(model, AbstractConditionalModel) is not bool(task.sources):
-        raise InputError(
-            f"the task '{task.name}' has a source to start from, and a {name} reads none."
-            if task.sources
-            else f"a {name} starts from a source, and the task '{task.name}' has none."
-        )
-
-
-def fabric_on(device: str) -> Fabric:
-    """Make the fabric that runs on a device.
-
-    Args:
-        device: "cpu", "cuda", "cuda:1", ...
-
-    Returns:
-        The fabric.
-
-    Raises:
-        InputError: There is no such device.
-    """
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-        devices: Any = 1 if place.type == "cpu" or place.index is None else [place.index]
-        return Fabric(accelerator=place.type, devices=devices)
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"there is no device '{device}' here ({reason}). Use --device cpu."
-        ) from error
+def _groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    """Put together the batches that share a step of the optimizer."""
+    iterator = iter(batches)
+    while group := list(islice(iterator, size)):
+        yield group
