@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from unrecur.solvers.shooting import Shooting as Shooting
     from unrecur.solvers.unroll import unroll as unroll
     from unrecur.studies.config import StudyConfig as StudyConfig
+    from unrecur.studies.distill import distill as distill
     from unrecur.studies.study import study as study
     from unrecur.train.config import TrainConfig as TrainConfig
     from unrecur.train.evaluate import evaluate as evaluate
@@ -141,6 +142,7 @@ _HOMES = {
     "Shooting": "solvers.shooting",
     "unroll": "solvers.unroll",
     "StudyConfig": "studies.config",
+    "distill": "studies.distill",
     "study": "studies.study",
     "TrainConfig": "train.config",
     "evaluate": "train.evaluate",

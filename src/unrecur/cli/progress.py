@@ -98,9 +98,9 @@ class Bars(Listener):
         self.finished += 1
         self.progress.update(self.whole, completed=self.finished)
         epoch = f", epoch {row['best_epoch']}" if "best_epoch" in row else ""
+        test = row["metric"]["test"]
+        said = "diverged" if test is None else f"test {test:.4f} {self.unit}"
         self.console.print(
-            f"{self.name}: test {row['metric']['test']:.4f} {self.unit}"
-            f" ({row['parameters']:,} parameters{epoch})",
-            highlight=False,
+            f"{self.name}: {said} ({row['parameters']:,} parameters{epoch})", highlight=False
         )
         self.name = "study"

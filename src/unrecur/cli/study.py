@@ -1,8 +1,10 @@
-"""`unrecur study`: does this task need recurrence?"""
+"""`unrecur study`: does this task need recurrence? Or an experiment by its name."""
 
+import functools
 import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +15,69 @@ if TYPE_CHECKING:
     from unrecur.data.task import Task
 
 SMOKE_SHARE = 1 / 6  # of the parameters that a task suggests
+THEOREM = "theorem"
+# The names of `unrecur.studies.comparisons.COMPARISONS`, which is slow to import.
+COMPARISONS = (
+    "initialization",
+    "activation",
+    "clipping",
+    "long-memory",
+    "exact-memory",
+    "small-data",
+    "stability",
+)
 
 
+def _or_experiment(verb: Callable[..., None]) -> Callable[..., None]:
+    """Let the verb run an experiment where an experiment's name stands in the task's place.
+
+    Args:
+        verb: The verb, as `with_task` made it.
+
+    Returns:
+        The function that typer is to see.
+    """
+
+    @functools.wraps(verb)
+    def run(**given: Any) -> None:
+        name = given["task"]
+        if name == THEOREM or name in COMPARISONS:
+            _experiment(**given)
+        else:
+            verb(**given)
+
+    return run
+
+
+def _experiment(
+    task: str,
+    out: Path | None,
+    smoke: bool,
+    seeds: int | None,
+    device: str,
+    **others: Any,
+) -> None:
+    """Run the theorem's experiment or a comparison."""
+    from unrecur._check import InputError
+
+    if task == THEOREM:
+        others |= {"seeds": seeds, "device": None if device == "cpu" else device}
+    given = sorted(name for name, value in others.items() if value not in (None, []))
+    if given:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"'{task}' is an experiment of its own, which has no {named}.")
+    folder = out or Path("runs") / (f"{task}-smoke" if smoke else task)
+    if task == THEOREM:
+        from unrecur.cli.theorem import run_theorem
+
+        run_theorem(folder, smoke, _command())
+    else:
+        from unrecur.cli.comparison import run_comparison
+
+        run_comparison(task, folder, smoke, seeds, device, _command())
+
+
+@_or_experiment
 @with_task
 def study(
     task: "Task",
@@ -44,6 +107,11 @@ def study(
     """Train both families at a matched budget and give a verdict with its evidence.
 
     Ends with a table, a verdict and a page, report.html. Run again, it skips what is finished.
+
+    In the place of TASK may stand an experiment of its own: theorem (training on windows against
+    training on all inputs), or a comparison: initialization, activation, clipping, long-memory and
+    exact-memory (LSTM against RNN), small-data (LSTM against Transformer), stability (stable
+    against free).
     """
     from dataclasses import replace
 

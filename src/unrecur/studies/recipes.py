@@ -1,6 +1,5 @@
 """What a study compares, and how each is trained."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -110,8 +109,7 @@ def _fitted(recipe: Recipe, task: Task) -> Recipe:
     if recipe.model == "tcn":
         back = task.longest_dependency
         reach = task.reach or (longest if back is None else back + 1)
-        # A TCN of two taps and L levels sees 2^(L + 1) - 1 inputs.
-        options["levels"] = max(1, math.ceil(math.log2(min(reach, FARTHEST_REACH) + 1)) - 1)
+        options["levels"] = levels_for(min(reach, FARTHEST_REACH))
     if recipe.model == "transformer_pair":
         options["context"] = task.longest
     size = min(max(-(-len(task.splits["train"]) // BATCHES), LEAST_BATCH), LARGEST_BATCH)
@@ -119,3 +117,21 @@ def _fitted(recipe: Recipe, task: Task) -> Recipe:
     return replace(
         recipe, options=options, training=replace(training, batch_size=min(size, fitting))
     )
+
+
+def levels_for(inputs: int) -> int:
+    """Count the levels of a TCN of two taps that sees at least so many inputs.
+
+    L levels see 2^(L + 1) - 1.
+
+    Args:
+        inputs: How many it shall see.
+
+    Returns:
+        The levels.
+
+    Example:
+        >>> levels_for(1), levels_for(3), levels_for(4), levels_for(31), levels_for(32)
+        (1, 1, 2, 4, 5)
+    """
+    return max(1, inputs.bit_length() - 1)

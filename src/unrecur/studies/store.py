@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.trial import TrialState
 from sqlalchemy import URL, NullPool
 from sqlalchemy.exc import DatabaseError
 
@@ -81,16 +82,19 @@ class Store:
         """Add a finished trial.
 
         Args:
-            row: Its row: JSON values, with "model", "seed" and the validation metric.
+            row: Its row: JSON values, with "model", "seed" and the validation metric; None for
+                that of a trial that failed.
             names: The models of the study.
         """
+        valid = row["metric"]["valid"]
         trial = optuna.trial.create_trial(
+            state=TrialState.COMPLETE if valid is not None else TrialState.FAIL,
             params={"model": row["model"], "seed": row["seed"]},
             distributions={
                 "model": CategoricalDistribution(names),
                 "seed": IntDistribution(0, LARGEST_SEED),
             },
-            value=row["metric"]["valid"],
+            value=valid,
             user_attrs={"row": row},
         )
         with self._database():

@@ -1,0 +1,311 @@
+"""What each way to make a gradient through time costs, and how good the gradient is.
+
+    python benchmarks/training.py            # about 8 minutes on 2 cores
+    python benchmarks/training.py --quick    # 1 minute: small sizes
+    python benchmarks/training.py --write    # and keeps the rows
+
+Four questions, each answered side by side in one run:
+
+- "truncated": truncated backpropagation (k1 = k2 = 100) and segments against full backpropagation,
+  on one sequence of T steps: seconds, peak memory of a process that does nothing else, and the
+  relative error of the gradient (of all parts together, without steps between them);
+- "parallel": backpropagation in parallel over time against torch's GRU;
+- "online": RTRL and its cheap kin: milliseconds a step, bytes carried, cosine with the gradient of
+  backpropagation on the cell's weights;
+- "loop": steps of the training loop per second against a bare torch loop on the same batches, and
+  the largest difference of the weights at their ends.
+
+Weights are freshly drawn, not trained; those of "parallel" are moved to a contraction of 0.95
+(`unrecur.stabilize`'s aim), as weights that never forget do not run in parallel.
+"""
+
+import argparse
+import copy
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import rows
+import torch
+from torch import Tensor
+
+import unrecur
+from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.state import leaves
+from unrecur.data.batches import Batch
+from unrecur.data.losses import squared_error
+from unrecur.data.task import Task
+from unrecur.train.config import TrainConfig
+from unrecur.train.full import Full
+from unrecur.train.in_parallel import InParallel
+from unrecur.train.loop import train
+from unrecur.train.objective import AbstractObjective
+from unrecur.train.online.eprop import EProp
+from unrecur.train.online.rtrl import RTRL
+from unrecur.train.online.snap import SnAp1
+from unrecur.train.online.uoro import UORO
+from unrecur.train.truncated import Truncated
+
+FEATURES, RATE = 8, 0.95
+ONLINE: dict[str, AbstractObjective] = {
+    "rtrl": RTRL(),
+    "snap1": SnAp1(),
+    "eprop": EProp(),
+    "uoro": UORO(),
+}
+
+
+def task_of(time: int, sequences: int = 1, seed: int = 0) -> Task:
+    """Make a task: the mean of the last eight inputs, of uniform noise in [-1, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    pairs = []
+    for _ in range(sequences):
+        x = 2 * torch.rand(time, FEATURES, generator=generator) - 1
+        padded = torch.cat([torch.zeros(7, FEATURES), x])
+        pairs.append((x, padded.unfold(0, 8, 1).mean(-1)))
+    small = [(x[:50], y[:50]) for x, y in pairs[:4]]
+    return Task(
+        name="mean",
+        title="The mean of eight inputs",
+        metric="squared error",
+        unit="",
+        in_features=FEATURES,
+        out_features=FEATURES,
+        step_loss=squared_error,
+        chance_level=1 / 24,
+        input_box=(-1.0, 1.0),
+        splits={"train": pairs, "valid": small, "test": small},
+    )
+
+
+def model_of(cell: str, hidden: int, stable: bool = False) -> AbstractSequenceModel:
+    """Build a model with fresh weights."""
+    torch.manual_seed(0)
+    model = unrecur.build(cell, in_features=FEATURES, out_features=FEATURES, hidden=hidden)
+    if stable:
+        unrecur.project_(model, (-1, 1), rate=RATE)
+    return model
+
+
+def gradient(
+    objective: AbstractObjective, model: AbstractSequenceModel, task: Task, batch: Batch
+) -> Tensor:
+    """Give the mean gradient of all parts of a batch, without steps between them."""
+    model.zero_grad()
+    steps = 0
+    for part in objective.parts(objective.form(model), task, batch, None):
+        part.loss.backward()
+        steps += part.steps
+    return torch.cat([weight.grad.flatten() for weight in model.parameters()]) / steps
+
+
+def seconds(call: Callable[[], Any], least: float = 0.5, most: int = 20) -> float:
+    """Give the median seconds of some calls, after one that does not count."""
+    call()
+    taken: list[float] = []
+    while len(taken) < 3 or (sum(taken) < least and len(taken) < most):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def alone(queue: Any, steps: int, objective: AbstractObjective | None) -> None:
+    """Run one gradient in a process of its own, and say how much memory that took."""
+    torch.set_num_threads(2)
+    model, task = model_of("gru", 64), task_of(steps)
+    batch = next(task.batches("train", 1))
+    # What one short run takes, kernels and buffers, is not the sequence's.
+    gradient(Truncated(50), model, task_of(50), next(task_of(50).batches("train", 1)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if objective is not None:
+        gradient(objective, model, task, batch)
+    queue.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def peak_memory(steps: int, objective: AbstractObjective) -> float:
+    """Measure how many MiB a gradient adds to the peak of a process."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=alone, args=(queue, steps, objective))
+    process.start()
+    found: float = queue.get()
+    process.join()
+    return found
+
+
+def truncated(quick: bool) -> Iterator[dict[str, Any]]:
+    """Compare truncated backpropagation with full, at three lengths."""
+    objectives: dict[str, AbstractObjective] = {
+        "full": Full(),
+        "full in segments": Full(0),
+        "truncated 100, 100": Truncated(100),
+        "truncated 50, 100": Truncated(50, 100),
+    }
+    for steps in (500, 1000) if quick else (1000, 10_000, 100_000):
+        model, task = model_of("gru", 64), task_of(steps)
+        batch = next(task.batches("train", 1))
+        exact = gradient(Full(), model, task, batch)
+        base = seconds(lambda: gradient(Full(), model, task, batch))
+        for name, objective in objectives.items():
+            found = gradient(objective, model, task, batch)
+            taken = seconds(lambda: gradient(objective, model, task, batch))
+            yield {
+                "question": "truncated",
+                "objective": name,
+                "cell": "gru",
+                "hidden": 64,
+                "steps": steps,
+                "seconds": round(taken, 4),
+                "times_full": round(taken / base, 2),
+                "peak_mib": round(peak_memory(steps, objective), 1),
+                "gradient_error": float((found - exact).norm() / exact.norm()),
+            }
+
+
+def parallel(quick: bool) -> Iterator[dict[str, Any]]:
+    """Compare backpropagation in parallel over time with torch's GRU."""
+    steps = 2000 if quick else 10_000
+    for hidden in (64,) if quick else (64, 128, 256):
+        model, task = model_of("gru", hidden, stable=True), task_of(steps)
+        batch = next(task.batches("train", 1))
+        exact = gradient(Full(), model, task, batch)
+        one = seconds(lambda: gradient(Full(), model, task, batch))
+        best: dict[str, Any] = {}
+        for length in (64, 128, 256):
+            objective = InParallel(burn_in=48, length=length)
+            found = gradient(objective, model, task, batch)
+            taken = seconds(lambda: gradient(objective, model, task, batch))
+            if not best or taken < best["seconds"]:
+                error = float((found - exact).norm() / exact.norm())
+                best = {"length": length, "seconds": round(taken, 4), "gradient_error": error}
+        yield {
+            "question": "parallel",
+            "cell": "gru",
+            "hidden": hidden,
+            "steps": steps,
+            "weights": f"drawn, moved to rate {RATE}",
+            "burn_in": 48,
+            **best,
+            "torch_seconds": round(one, 4),
+            "ratio": round(one / best["seconds"], 1),
+        }
+
+
+def online(quick: bool) -> Iterator[dict[str, Any]]:
+    """Measure learning forward in time, by the size of the state."""
+    task = task_of(50, 4)
+    batch = next(task.batches("train", 4))
+    for cell in ("gru", "lstm"):
+        for hidden in (8, 16) if quick else (8, 16, 32, 64, 128):
+            model = model_of(cell, hidden)
+            recurrent = model.models[0]
+            exact = cell_gradient(Full(), model, task, batch)
+            parameters = sum(weight.numel() for weight in recurrent.parameters())
+            size = recurrent.cells[0].state_size
+            for name, objective in ONLINE.items():
+                if name == "rtrl" and cell == "lstm" and hidden > 64:
+                    continue  # 34 GFLOP a step and row
+                found = cell_gradient(objective, model, task, batch)
+                taken = seconds(lambda: gradient(objective, model, task, batch))
+                yield {
+                    "question": "online",
+                    "objective": name,
+                    "cell": cell,
+                    "hidden": hidden,
+                    "state": size,
+                    "parameters": parameters,
+                    "rows": 4,
+                    "milliseconds_a_step": round(1e3 * taken / 50, 3),
+                    "carried_bytes": sum(x.nbytes for x in leaves(objective.init_state(model, 4))),
+                    "cosine": float(torch.cosine_similarity(found, exact, dim=0)),
+                }
+
+
+def cell_gradient(
+    objective: AbstractObjective, model: AbstractSequenceModel, task: Task, batch: Batch
+) -> Tensor:
+    """Give the part of a gradient that is the cell's."""
+    count = sum(weight.numel() for weight in model.models[0].parameters())
+    return gradient(objective, model, task, batch)[:count]
+
+
+def loop(quick: bool) -> Iterator[dict[str, Any]]:
+    """Compare the training loop with a bare one."""
+    for hidden in (32,) if quick else (32, 128, 512):
+        task = task_of(100, 32)
+        spec = unrecur.Spec(
+            "lstm", {"in_features": FEATURES, "out_features": FEATURES, "hidden": hidden}
+        )
+        # Validation and the ends of epochs are not the loop's.
+        config = TrainConfig(epochs=1, batch_size=4, learning_rate=1e-3, schedule="inverse")
+        ours, bare, weights = [], [], []
+        for _ in range(3 if quick else 9):
+            start: list[float] = []
+            ends: list[float] = []
+
+            def report(progress: Any, batches: int, ends: list[float] = ends) -> None:
+                ends.append(time.perf_counter())
+
+            start.append(time.perf_counter())
+            trained = train(spec, task, config, 0, report=report)
+            ours.append((ends[7] - ends[0]) / 7)
+            taken, model = bare_loop(spec, task, config)
+            bare.append(taken)
+            weights = [
+                float((one - other).abs().max())
+                for one, other in zip(trained.model.parameters(), model.parameters(), strict=True)
+            ]
+        yield {
+            "question": "loop",
+            "model": "lstm",
+            "hidden": hidden,
+            "parameters": spec.parameters,
+            "steps_a_second": round(1 / statistics.median(ours), 2),
+            "bare_steps_a_second": round(1 / statistics.median(bare), 2),
+            "ratio": round(statistics.median(bare) / statistics.median(ours), 3),
+            "weights_apart": max(weights),
+        }
+
+
+def bare_loop(
+    spec: unrecur.Spec, task: Task, config: TrainConfig
+) -> tuple[float, AbstractSequenceModel]:
+    """Train as one would by hand: no checks, no checkpoints, nothing to resume."""
+    torch.manual_seed(0)
+    model = spec.build().train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    batches = list(task.batches("train", 4, torch.Generator().manual_seed(0)))
+    first = 0.0
+    for number, batch in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate / (1 + number / len(batches))
+        loss = (model(batch.x)[0] - batch.target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        if number == 0:
+            first = time.perf_counter()
+    return (time.perf_counter() - first) / (len(batches) - 1), copy.deepcopy(model)
+
+
+QUESTIONS = {"truncated": truncated, "parallel": parallel, "online": online, "loop": loop}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser: argparse.ArgumentParser = rows.parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes only")
+    parser.add_argument("--only", choices=QUESTIONS, help="one question")
+    given = parser.parse_args()
+    asked = [given.only] if given.only else list(QUESTIONS)
+    found = (row for name in asked for row in QUESTIONS[name](given.quick))
+    rows.run("training", found, given.write, append=given.only is not None)
+
+
+if __name__ == "__main__":
+    main()
