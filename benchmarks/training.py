@@ -22,10 +22,11 @@ Weights are freshly drawn, not trained; those of "parallel" are moved to a contr
 import argparse
 import copy
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import rows
@@ -113,17 +114,23 @@ def seconds(call: Callable[[], Any], least: float = 0.5, most: int = 20) -> floa
     return statistics.median(taken)
 
 
-def alone(queue: Any, steps: int, objective: AbstractObjective | None) -> None:
+def alone(queue: Any, steps: int, objective: AbstractObjective) -> None:
     """Run one gradient in a process of its own, and say how much memory that took."""
     torch.set_num_threads(2)
     model, task = model_of("gru", 64), task_of(steps)
     batch = next(task.batches("train", 1))
     # What one short run takes, kernels and buffers, is not the sequence's.
     gradient(Truncated(50), model, task_of(50), next(task_of(50).batches("train", 1)))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if objective is not None:
-        gradient(objective, model, task, batch)
-    queue.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    before = status("VmRSS")
+    gradient(objective, model, task, batch)
+    queue.put((status("VmHWM") - before) / 1024)
+
+
+def status(entry: str) -> int:
+    """Read an entry of this process's status, in KiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(entry)).split()[1])
 
 
 def peak_memory(steps: int, objective: AbstractObjective) -> float:
@@ -149,10 +156,10 @@ def truncated(quick: bool) -> Iterator[dict[str, Any]]:
         model, task = model_of("gru", 64), task_of(steps)
         batch = next(task.batches("train", 1))
         exact = gradient(Full(), model, task, batch)
-        base = seconds(lambda: gradient(Full(), model, task, batch))
+        base = seconds(partial(gradient, Full(), model, task, batch))
         for name, objective in objectives.items():
             found = gradient(objective, model, task, batch)
-            taken = seconds(lambda: gradient(objective, model, task, batch))
+            taken = seconds(partial(gradient, objective, model, task, batch))
             yield {
                 "question": "truncated",
                 "objective": name,
@@ -173,12 +180,12 @@ def parallel(quick: bool) -> Iterator[dict[str, Any]]:
         model, task = model_of("gru", hidden, stable=True), task_of(steps)
         batch = next(task.batches("train", 1))
         exact = gradient(Full(), model, task, batch)
-        one = seconds(lambda: gradient(Full(), model, task, batch))
+        one = seconds(partial(gradient, Full(), model, task, batch))
         best: dict[str, Any] = {}
         for length in (64, 128, 256):
             objective = InParallel(burn_in=48, length=length)
             found = gradient(objective, model, task, batch)
-            taken = seconds(lambda: gradient(objective, model, task, batch))
+            taken = seconds(partial(gradient, objective, model, task, batch))
             if not best or taken < best["seconds"]:
                 error = float((found - exact).norm() / exact.norm())
                 best = {"length": length, "seconds": round(taken, 4), "gradient_error": error}
@@ -210,7 +217,7 @@ def online(quick: bool) -> Iterator[dict[str, Any]]:
                 if name == "rtrl" and cell == "lstm" and hidden > 64:
                     continue  # 34 GFLOP a step and row
                 found = cell_gradient(objective, model, task, batch)
-                taken = seconds(lambda: gradient(objective, model, task, batch))
+                taken = seconds(partial(gradient, objective, model, task, batch))
                 yield {
                     "question": "online",
                     "objective": name,
@@ -256,7 +263,7 @@ def loop(quick: bool) -> Iterator[dict[str, Any]]:
             taken, model = bare_loop(spec, task, config)
             bare.append(taken)
             weights = [
-                float((one - other).abs().max())
+                float((one - other).detach().abs().max())
                 for one, other in zip(trained.model.parameters(), model.parameters(), strict=True)
             ]
         yield {
