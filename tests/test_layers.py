@@ -24,6 +24,8 @@ FLOORS = [
     "train",
     "interop",
     "audits",
+    "exports",
+    "streams",
     "studies",
     "report",
     "cli",

@@ -52,8 +52,20 @@ FLAGS = {
         "--data-dir",
         "--device",
     },
+    "truncate": {
+        "MODEL",
+        "--out",
+        "--eps",
+        "-k",
+        "--data",
+        "--hook",
+        "--select",
+        "--box",
+        "--evidence",
+    },
     "models": set(),
     "report": {"FOLDER"},
+    "stream": {"MODEL", "--wav", "--out", "--block", "--rate"},
     "data": TASK,
     "study": TASK
     | {
@@ -76,6 +88,25 @@ FLAGS = {
         "--dropout",
         "--seed",
         "--device",
+        "--strategy",
+        "--patience",
+        "--batch-size",
+        "--learning-rate",
+        "--optimizer",
+        "--schedule",
+        "--objective",
+        "--update-every",
+        "--look-back",
+        "--window",
+        "--segment",
+        "--burn-in",
+        "--clip",
+        "--clip-by",
+        "--watch",
+        "--compile",
+        "--accumulate",
+        "--precision",
+        "--workers",
     },
 }
 
@@ -156,6 +187,20 @@ def test_a_study_ends_with_a_verdict_and_a_page(tmp_path):
     assert (folder / "report.html").exists()
 
 
+def test_a_model_is_trained_on_windows_and_watched():
+    short = ["--parameters", "2700", "--epochs", "1", "--watch"]
+    said = run("train", "small", "lstm", "--objective", "windowed", "--window", "3", *short)
+    assert "test negative log-likelihood" in said
+
+
+def test_a_rate_that_diverges_leaves_the_last_good_model(tmp_path):
+    wild = ["--optimizer", "sgd", "--learning-rate", "1e30", "--clip", "1e30", "--epochs", "3"]
+    said = run("train", "small", "elman", "--parameters", "2700", *wild, code=2)
+    assert "Lower learning_rate" in said
+    assert "The model" in said
+    assert (tmp_path / "runs" / "small-elman-0.safetensors").exists()
+
+
 def test_a_model_is_trained_and_audited(tmp_path):
     path = str(tmp_path / "m.safetensors")
     arguments = ["--out", path, "--stable", "--parameters", "2700", "--epochs", "2"]
@@ -221,6 +266,14 @@ BAD = [
     (("train", "small", "tcn", "--stable"), "no projection"),
     (("train", "small", "bidirectional_gru"), "sees the inputs to come"),
     (("train", "small", "lstm", "--stable", "--rate", "1.5"), "rate must be"),
+    (("train", "small", "lstm", "--objective", "trunc"), "Did you mean 'truncated'"),
+    (("train", "small", "lstm", "--objective", "windowed"), "needs --window"),
+    (("train", "small", "lstm", "--window", "3"), "an option of the objective windowed"),
+    (("train", "small", "lstm", "--optimizer", "adamw"), "Did you mean 'adam'"),
+    (("train", "small", "lstm", "--precision", "8"), "precision"),
+    (("train", "small", "lstm", "--objective", "rtrl", "--precision", "bf16-mixed"), "leave prec"),
+    (("train", "small", "tcn", "--objective", "parallel"), "no recurrent layer"),
+    (("train", "small", "lstm", "--strategy", "dp"), "strategy"),
     (("train", "small", "lstm", "--parameters", "0"), "parameters must be a whole number"),
     (("train", "small", "lstm", "--parameters", "-5"), "parameters must be a whole number"),
     (("train", "small", "lstm", "--seed", "1000000000000000000000"), "--seed"),

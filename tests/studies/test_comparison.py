@@ -195,11 +195,12 @@ def test_what_is_said_of_a_difference(of_b, line, sentence):
 
 
 def test_an_interval_that_ends_at_zero_holds_it():
-    entry = {"arm": "b", "reference": "a", "low": -0.5, "high": 0.0}
+    entry = {"arm": "b", "reference": "a", "low": -0.5, "high": 0.0, "lost": 0}
     assert shows(entry, ["a"]) == "none"
     assert shows(entry | {"high": -1e-9}, ["a"]) == "better"
     assert shows(entry | {"low": 1e-9, "high": 0.1}, ["b"]) == "worse"
     assert shows(entry, []) == "unknown"
+    assert shows(entry | {"lost": 1}, ["a", "b"]) == "unknown"
 
 
 def test_one_seed_shows_nothing():
@@ -218,13 +219,14 @@ def test_where_nothing_was_learnt_nothing_is_compared():
     )
 
 
-def test_only_seeds_of_both_are_paired():
+def test_what_diverged_with_a_seed_is_not_compared():
     rows = [row("a", seed, (1.0,) * 3) for seed in range(3)]
     rows += [row("b", seed, (0.5,) * 3) for seed in (0, 1)]
     rows.append(row("b", 2, (), diverged="epoch 1, batch 2"))
     found, said = answer(rows)
-    assert found == "b is better than a; b diverged with 1 of 3 seeds"
-    assert said[0].endswith("over 2 seeds.")
+    assert "better" not in found
+    assert "b diverged with 1 of 3 seeds" in found
+    assert said[0].startswith("b and a are not compared: 1 seed did not come to the end")
     assert "b diverged with seed 2: epoch 1, batch 2." in said
 
 

@@ -59,9 +59,10 @@ def test_a_shape_is_moved_to_the_gaps():
     assert moved == pytest.approx(gaps)
 
 
-def test_decades_of_what_rises_are_negative():
-    assert decades([1.0, 100.0]) == pytest.approx(-2)
-    assert decades([1.0, 0.0]) == math.inf
+def test_decades_are_those_to_the_least_gap():
+    assert decades([1.0, 100.0]) == 0
+    assert decades([1.0, 1e-6, 0.5]) == pytest.approx(6)
+    assert decades([1.0, 0.0, 1.0]) == math.inf
 
 
 def test_cases_share_data_and_start():

@@ -5,7 +5,7 @@ import sys
 import torch
 
 from small import FEATURES, small_task, small_text
-from unrecur import Spec, TrainConfig
+from unrecur import RTRL, Full, Spec, TrainConfig, Windowed
 from unrecur.train.loop import train
 from unrecur.train.truncated import Truncated
 
@@ -21,6 +21,14 @@ RUNS = {
         TrainConfig(epochs=2, batch_size=5, objective=Truncated(3, 5)),
         "ddp",
     ),
+    "segments": (LSTM, small_task, TrainConfig(epochs=2, batch_size=5, objective=Full(0)), "ddp"),
+    "windowed": (
+        LSTM,
+        small_task,
+        TrainConfig(epochs=1, batch_size=5, objective=Windowed(3)),
+        "ddp",
+    ),
+    "online": (LSTM, small_task, TrainConfig(epochs=1, batch_size=5, objective=RTRL()), "ddp"),
     "accumulated": (LSTM, small_task, TrainConfig(epochs=2, batch_size=2, accumulate=2), "ddp"),
     "stable": (LSTM, small_task, TrainConfig(epochs=2, batch_size=5, rate=0.9), "ddp"),
     "stream": (TEXT, small_text, TrainConfig(epochs=2, batch_size=3), "ddp"),

@@ -38,7 +38,7 @@ def watched(model, task, rate, epochs, clip=None, optimizer=torch.optim.SGD):
                 return history, False
             steps.zero_grad()
             loss.backward()
-            history.append(measure(model, task, batch, None, epoch, number))
+            history.append(measure(model, task, batch, epoch, number))
             if clip is not None:
                 clip_(model.parameters(), clip)
             steps.step()
@@ -103,7 +103,7 @@ def test_memory_that_is_needed_must_be_reached():
     task = long_sequences(40)
     model = Spec("lstm", {**IO, "hidden": 8}).build()
     [batch] = task.batches("train", 8)
-    history = [measure(model, task, batch, None, 1, 1)]
+    history = [measure(model, task, batch, 1, 1)]
     [warning] = warnings_of(history, model, needed=35)
     assert (warning.layer, warning.kind) == (LOWER, "vanishes")
     norms = history[0].lags[LOWER]
@@ -113,7 +113,7 @@ def test_memory_that_is_needed_must_be_reached():
     assert "'longest': 35" in warning.proposal
     assert warnings_of(history, model, needed=warning.lag - 1) == []
     chrono_(model, longest=400)  # what was proposed helps
-    assert warnings_of([measure(model, task, batch, None, 1, 1)], model, needed=35) == []
+    assert warnings_of([measure(model, task, batch, 1, 1)], model, needed=35) == []
 
 
 def one(lags, batch=1, norm=1.0, relative=0.1):

@@ -52,7 +52,7 @@ def test_layer_norms_are_those_of_the_modules_own_parameters():
     for name, part in parts.items():
         flat = torch.cat([weight.grad.flatten() for weight in part.parameters()])
         assert found[name] == pytest.approx(float(flat.norm()), rel=1e-5)
-    measured = measure(model, task, batch, None, 2, 3)
+    measured = measure(model, task, batch, 2, 3)
     assert measured.norms == found
     weights = torch.cat([weight.detach().flatten() for weight in cells[1].parameters()])
     expected = found["models.0.cells.1"] / float(weights.norm())

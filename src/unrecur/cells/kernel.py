@@ -26,6 +26,13 @@ def run_kernel(
     Returns:
         What the kernel gives: the outputs, then the last hidden states [1, batch, H].
     """
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        # oneDNN has no mixed kernels for some shapes; the states stay in float32.
+        kind = weights[0].dtype
+        pair = isinstance(hidden, tuple)
+        hidden = tuple(part.to(kind) for part in hidden) if pair else hidden.to(kind)
+        with torch.autocast("cpu", enabled=False):
+            return run_kernel(kernel, weights, x.to(kind), hidden, batch_sizes)
     has_biases = len(weights) >= 4
     # cuDNN keeps what a backward pass needs only when told that it is training.
     train = torch.is_grad_enabled()

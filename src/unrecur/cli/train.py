@@ -92,12 +92,13 @@ def train(
             if error.trained is not None:
                 save_model(path, spec, error.trained.model)
                 epoch = error.trained.progress.best_epoch
-                console.print(f"The model of epoch {epoch}: {path}", soft_wrap=True)
+                when = f"of epoch {epoch}" if epoch else "as it was before"
+                console.print(f"The model {when}: {path}", soft_wrap=True)
             raise
     if int(os.environ.get("RANK", "0")):  # of several processes the first one writes
         return
     save_model(path, spec, trained.model)
-    metric = evaluate(trained.model, task, "test").metric
+    metric = evaluate(config.objective.form(trained.model), task, "test").metric
     console.print(
         f"{model}, {spec.parameters:,} parameters, best epoch {trained.progress.best_epoch}: "
         f"test {task.metric} {metric:.4f} {task.unit}",

@@ -35,11 +35,17 @@ def training(
         float, typer.Option(help="With --stable: the contraction to prove, below 1.")
     ] = 0.95,
     epochs: Annotated[int, typer.Option(help="The number of epochs.")] = 12,
+    patience: Annotated[
+        int, typer.Option(help="Stop after so many epochs without a better one.")
+    ] = 5,
     batch_size: Annotated[int, typer.Option(help="Sequences in a batch, of all processes.")] = 4,
     learning_rate: Annotated[float, typer.Option(help="The step size at the start.")] = 1e-2,
     optimizer: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
     schedule: Annotated[
-        str, typer.Option(help="How the step size falls: cosine, or inverse (alpha / epoch).")
+        str,
+        typer.Option(
+            help="How the step size falls: cosine, or inverse (alpha / (1 + epochs done))."
+        ),
     ] = "cosine",
     objective: Annotated[
         str,
@@ -97,6 +103,9 @@ def training(
             rich_help_panel=GRADIENT,
         ),
     ] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Run the model through torch.compile.")
+    ] = False,
     accumulate: Annotated[
         int, typer.Option(help="Add up so many batches for a step.", rich_help_panel=GRADIENT)
     ] = 1,
@@ -112,6 +121,7 @@ def training(
         stable: Whether the model is kept stable.
         rate: The contraction to prove then.
         epochs: See `TrainConfig`.
+        patience: See `TrainConfig`.
         batch_size: See `TrainConfig`.
         learning_rate: See `TrainConfig`.
         optimizer: See `TrainConfig`.
@@ -125,6 +135,7 @@ def training(
         clip: See `TrainConfig`.
         clip_by: See `TrainConfig`.
         watch: See `TrainConfig`.
+        compile: See `TrainConfig`.
         accumulate: See `TrainConfig`.
         precision: See `TrainConfig`.
         workers: See `TrainConfig`.
@@ -161,6 +172,8 @@ def training(
         objective=chosen(objective, given),
         accumulate=accumulate,
         watch=watch,
+        compile=compile,
+        patience=patience,
         **names,
     )
 

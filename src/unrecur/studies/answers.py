@@ -86,6 +86,11 @@ def sentences(
 def _difference(entry: Figures, kind: str) -> str:
     """Say what one difference shows."""
     arm, reference = entry["arm"], entry["reference"]
+    if kind == "unknown" and entry["low"] is not None and entry["lost"]:
+        return (
+            f"{arm} and {reference} are not compared: {_seeds(entry['lost'])} did not come to the "
+            "end with one of them, and the others are no fair draw."
+        )
     if kind == "unknown" and entry["low"] is not None:
         return f"{arm} and {reference} are not compared: neither has learnt anything."
     if kind == "unknown":

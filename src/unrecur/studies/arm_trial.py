@@ -2,13 +2,11 @@
 
 import json
 import math
-import re
 import time
 from pathlib import Path
 
 import safetensors
 
-from unrecur._check import InputError
 from unrecur.data.task import Task
 from unrecur.models.spec import Spec, save_model
 from unrecur.studies.findings import Row
@@ -17,10 +15,8 @@ from unrecur.studies.trial import model_file
 from unrecur.train.checkpoint import Progress
 from unrecur.train.config import TrainConfig
 from unrecur.train.evaluate import evaluate
+from unrecur.train.guard import DivergedError
 from unrecur.train.loop import train
-
-# Where a training stopped whose loss or gradient is no finite number.
-_PLACE = re.compile(r"epoch \d+, batch \d+")
 
 
 def run_arm(
@@ -70,14 +66,12 @@ def run_arm(
 
     try:
         trained = train(spec, task, training, seed, checkpoint, device, report=report)
-    except InputError as error:
-        place = _PLACE.search(str(error))
-        if place is None:  # it says something else than that numbers are not finite
-            raise
-        row |= _course(_kept(checkpoint)) | {"diverged": place[0], "test_losses": None}
+    except DivergedError as error:
+        place = f"epoch {error.epoch}, batch {error.batch}"
+        row |= _course(_kept(checkpoint)) | {"diverged": place, "test_losses": None}
     else:
         listener.stage("scoring")
-        test = evaluate(trained.model, task, "test")
+        test = evaluate(training.objective.form(trained.model), task, "test")
         finite = math.isfinite(test.metric)  # the last step may have spoilt all weights
         row |= _course(trained.progress, test.metric)
         row["diverged"] = None if finite else f"epoch {trained.progress.epoch}, its scores"

@@ -95,7 +95,7 @@ def difference(
 
     Returns:
         JSON values: the relative difference (below 0 the arm is better) with its interval, None
-        where fewer than two seeds of both came to their end, and how many did.
+        where fewer than two seeds of both came to their end, how many did, and how many not.
     """
     theirs = {row["seed"]: row["test_losses"] for row in reference if row["diverged"] is None}
     pairs = [
@@ -103,7 +103,12 @@ def difference(
         for row in arm
         if row["diverged"] is None and row["seed"] in theirs
     ]
-    names = {"arm": arm[0]["model"], "reference": reference[0]["model"], "seeds": len(pairs)}
+    names = {
+        "arm": arm[0]["model"],
+        "reference": reference[0]["model"],
+        "seeds": len(pairs),
+        "lost": len(arm) - len(pairs),
+    }
     if len(pairs) < FEWEST_SEEDS:
         return names | {"relative_difference": None, "low": None, "high": None}
     ours, others = (np.array(losses) for losses in zip(*pairs, strict=True))
@@ -121,9 +126,14 @@ def shows(entry: Figures, learnt: Collection[str]) -> str:
 
     Returns:
         "better", "worse", "none" where the interval holds zero, or "unknown", where there is no
-        interval or neither of the two has learnt anything.
+        interval, one of the two diverged with a seed, or neither has learnt anything.
     """
-    if entry["low"] is None or not {entry["arm"], entry["reference"]} & set(learnt):
+    # With which seeds an arm diverges depends on the arm: the others are no fair draw.
+    if (
+        entry["lost"]
+        or entry["low"] is None
+        or not {entry["arm"], entry["reference"]} & set(learnt)
+    ):
         return "unknown"
     return "better" if entry["high"] < 0 else "worse" if entry["low"] > 0 else "none"
 

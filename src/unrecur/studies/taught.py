@@ -18,6 +18,7 @@ from unrecur.data.running import predictions
 from unrecur.data.task import SPLITS, Pair, Split, Task, known_steps
 
 HELD = 2**26  # outputs of a teacher that are kept; of more, each sequence is run when it is read
+LOOKED_AT = 64  # sequences that the chance level is found from
 CATEGORICAL, BERNOULLI = (categorical_nll, categorical_bits), (bernoulli_nll,)
 
 
@@ -78,7 +79,7 @@ def taught(teacher: AbstractSequenceModel, task: Task) -> Task:
     weights = split_hash([value.cpu().numpy() for value in teacher.state_dict().values()])
     few = sum(task.steps(split) for split in SPLITS) * task.out_features <= HELD
     sequences = {split: Taught(teacher, task, split) for split in SPLITS}
-    return replace(
+    found = replace(
         task,
         name=f"{task.name}-taught",
         title=f"{task.title}, as the teacher says it",
@@ -94,6 +95,18 @@ def taught(teacher: AbstractSequenceModel, task: Task) -> Task:
         scores={},
         published=(),
     )
+    return replace(found, chance_level=_of_nothing(found))
+
+
+def _of_nothing(task: Task) -> float:
+    """Give the metric of a model whose scores are all 0, on some sequences."""
+    loss, steps = 0.0, 0
+    for number in range(min(LOOKED_AT, len(task.splits["train"]))):
+        _, target = task.pair("train", number)
+        counts = known_steps(target)
+        losses = task.step_loss(torch.zeros(len(target), task.out_features), target)
+        loss, steps = loss + float(losses[counts].sum()), steps + int(counts.sum())
+    return loss / max(steps, 1)
 
 
 @dataclass(frozen=True)

@@ -93,18 +93,17 @@ def anchored(
 
 
 def decades(gaps: Sequence[float]) -> float:
-    """Say by how many powers of ten a gap falls from the shortest window to the longest.
+    """Say by how many powers of ten a gap falls from the shortest window to its least.
 
     Args:
         gaps: The gaps, shortest window first.
 
     Returns:
-        The decades; infinite where the last gap is 0.
+        The decades, at least 0; infinite where a gap is 0.
 
     Example:
-        >>> decades([1.0, 2.0, 0.01])
+        >>> decades([1.0, 2.0, 0.01, 0.1])
         2.0
     """
-    if gaps[-1] == 0:
-        return math.inf
-    return math.log10(gaps[0] / gaps[-1]) if gaps[0] > 0 else -math.inf
+    least = min(gaps)
+    return math.inf if least == 0 else math.log10(gaps[0] / least)

@@ -36,15 +36,15 @@ def conclude(rows: Sequence[Row]) -> dict[str, Any]:
 def _headline(falls: bool, stays: bool, broken: int) -> str:
     if broken:
         return f"{_lie(broken)} above a proved bound: a defect of unrecur"
+    power = "\N{GREEK SMALL LETTER LAMDA}\N{MODIFIER LETTER SMALL K}"
     stable = (
-        "Both gaps fall like \N{GREEK SMALL LETTER LAMDA}\N{MODIFIER LETTER SMALL K} "
-        "for the stable model"
+        f"For the stable model outputs differ like {power}, weights like k {power}"
         if falls
         else "The gaps of the stable model do not fall at the certified rate"
     )
     if stays:
-        return f"{stable}, and do not fall for the unstable one"
-    return f"{stable}; that they do not fall for the unstable one is not shown"
+        return f"{stable}; for the unstable one neither gap falls"
+    return f"{stable}; that neither falls for the unstable one is not shown"
 
 
 def _lie(broken: int) -> str:

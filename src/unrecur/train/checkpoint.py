@@ -36,6 +36,8 @@ class Progress:
         guard: What `check_loss` remembers.
         measured: The last measurements of gradients, as JSON values, if they are watched.
         warnings: What was found in them, one entry a layer and kind.
+        scale: The state of the loss scale, of mixed precision in 16 bits.
+        left_out: How many steps it has left out in a row.
     """
 
     epoch: int = 0
@@ -49,6 +51,8 @@ class Progress:
     guard: list[float] = field(default_factory=list)
     measured: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
+    scale: dict[str, float] = field(default_factory=dict)
+    left_out: int = 0
 
 
 def save_checkpoint(

@@ -5,18 +5,18 @@ from typing import Any, Literal, get_args
 
 from unrecur import _check
 from unrecur._check import InputError
+from unrecur.train.clipping import Clipping
 from unrecur.train.full import Full
 from unrecur.train.objective import AbstractObjective
 
 Schedule = Literal["cosine", "inverse"]
 Optimizer = Literal["adam", "sgd"]
-Clip = Literal["norm", "value", "adaptive"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 _NAMED: dict[str, Any] = {
     "schedule": Schedule,
     "optimizer": Optimizer,
-    "clip_by": Clip,
+    "clip_by": Clipping,
     "precision": Precision,
 }
 
@@ -46,6 +46,8 @@ class TrainConfig:
         accumulate: Add up the gradients of so many batches for one step.
         precision: "32-true", or mixed: "bf16-mixed", or "16-mixed" with a loss scale (CUDA only).
         watch: Measure the gradient layer by layer and lag by lag, and warn early.
+        compile: Run the model through `torch.compile`: it pays where steps of Python dominate, as
+            for cells without a fused kernel, and needs a C++ compiler on a CPU.
 
     Raises:
         InputError: A number is out of range, a name unknown, or the gradients of several batches
@@ -62,10 +64,11 @@ class TrainConfig:
     workers: int = 0
     objective: AbstractObjective = field(default_factory=Full)
     optimizer: Optimizer = "adam"
-    clip_by: Clip = "norm"
+    clip_by: Clipping = "norm"
     accumulate: int = 1
     precision: Precision = "32-true"
     watch: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience", "accumulate"):
@@ -80,8 +83,17 @@ class TrainConfig:
                 f"accumulate={self.accumulate} adds up the gradients of whole batches, and "
                 f"{self.objective} takes several steps in one. Leave one of them out."
             )
-        if self.precision == "16-mixed" and self.clip_by != "norm":
-            raise InputError("precision '16-mixed' clips by norm; leave clip_by out.")
+        if self.precision == "16-mixed" and (self.clip_by != "norm" or self.watch):
+            raise InputError(
+                "precision '16-mixed' clips by norm and is not watched: its gradients are scaled. "
+                "Leave clip_by and watch out, or take 'bf16-mixed'."
+            )
+        if self.precision != "32-true" and self.objective.in_float32:
+            raise InputError(
+                f"{self.objective} runs in the precision of the weights; leave precision out."
+            )
+        if self.compile and self.objective.reads_cells:
+            raise InputError(f"{self.objective} runs cells one by one; leave compile out.")
         if self.rate is not None:
             _check.fraction(self.rate, "rate")
 

@@ -14,7 +14,7 @@ from unrecur.layers.recurrent import Recurrent
 from unrecur.parallelism.engine import Engine
 from unrecur.parallelism.recurrence import ParallelRecurrent
 from unrecur.solvers.chunked import Chunked
-from unrecur.train.objective import AbstractObjective, Part, block_loss
+from unrecur.train.objective import AbstractObjective, Part, whole_batch
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class InParallel(AbstractObjective):
         """Give the solver."""
         return Chunked(self.burn_in, 4 * self.burn_in if self.length is None else self.length)
 
+    @property
+    def in_float32(self) -> bool:
+        """Yes: a tolerance below the rounding of half precision means nothing."""
+        return True
+
     def form(self, model: AbstractSequenceModel) -> AbstractSequenceModel:
         """Put parallel layers in the place of recurrent ones; see `AbstractObjective.form`."""
         return Serial(*(self._parallel(part) for part in in_series(model)))
@@ -72,4 +77,4 @@ class InParallel(AbstractObjective):
         self, model: AbstractSequenceModel, task: Task, batch: Batch, state: State | None
     ) -> Iterator[Part]:
         """Give the batch as one part; see `AbstractObjective.parts`."""
-        yield block_loss(model, task, batch, slice(None), state)
+        yield whole_batch(model, task, batch, state)

@@ -1,4 +1,4 @@
-"""The training loop: Adam on whole sequences, early stopping, exact resume."""
+"""The training loop: an objective's parts, steps of the optimizer, early stopping, exact resume."""
 
 import math
 import time
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from unrecur._check import InputError
 from unrecur.certificates.project import project_
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, leaves, map_state
@@ -25,10 +26,10 @@ from unrecur.train.evaluate import evaluate
 from unrecur.train.fits import check_fits
 from unrecur.train.guard import DivergedError, check_gradient, check_loss, first_overflow
 from unrecur.train.monitor import Measurement, measure
-from unrecur.train.objective import Part
 from unrecur.train.place import Place
 from unrecur.train.whole import whole_state
 
+MOST_LEFT_OUT = 50  # steps in a row, by a loss scale that finds no size that fits
 WATCHED = 10  # times an epoch that the gradients are measured, if they are
 REMEMBERED = 32  # measurements
 SAVE_EVERY = 30.0  # seconds between checkpoints within an epoch; one is always written at its end
@@ -86,7 +87,8 @@ def train(
 
     Raises:
         DivergedError: A loss or gradient is not finite, or the loss stays far above where it began.
-            Its `trained` is what the best epoch before has left, None where there was none.
+            Its `trained` is what the best epoch before has left, or, in the first one, the weights
+            before the batch that showed it; None where those are not finite.
         InputError: The model does not fit the task or the objective, or the checkpoint is damaged
             or another run's.
         OSError: The checkpoint cannot be written.
@@ -99,8 +101,7 @@ def train(
                 stopped = "budget"
                 break
     except DivergedError as error:
-        if run.best:
-            error.trained = Trained(run.best_model(), run.progress, "diverged")
+        error.trained = run.kept()
         raise
     return Trained(run.best_model(), run.progress, stopped)
 
@@ -150,6 +151,7 @@ class _Run:
                 values = iter(carried)
                 fresh = self.objective.init_state(self.bare, len(carried[0]))
                 self.state = map_state(lambda leaf: next(values).to(leaf.device), fresh)
+            self.place.load_scale(self.progress.scale)
         self.saved = self.resumed = time.monotonic()
         self.seconds_before = self.progress.seconds
 
@@ -169,7 +171,7 @@ class _Run:
 
     def epoch(self, budget: float, report: Report) -> bool:
         """Train to the end of the epoch under way; False when the budget ended before it did."""
-        progress, began = self.progress, time.monotonic()
+        progress = self.progress
         # The order depends on seed and epoch alone, so that a resumed epoch meets the same batches.
         order = torch.Generator().manual_seed(1_000_003 * self.seed + progress.epoch)
         self.place.seed(self.seed, progress.epoch)
@@ -192,59 +194,52 @@ class _Run:
                 break
         # An epoch cut short by the budget is scored too: it may be the only one, or the best.
         whole = progress.seconds < budget
-        self._finish_epoch(time.monotonic() - began)
+        self._finish_epoch()
         report(progress, self.batches)
         return whole
 
     def _learn(self, group: list[Batch], budget: float) -> None:
         """Learn from a batch, or take one step of the optimizer for several."""
         self.place.learning_rate(self._learning_rate(budget))
-        steps = 0
+        watched, together = self._watched(len(group)), 0
         if len(group) > 1:
-            counts = [counted(batch.target, batch.lengths).sum() for batch in group]
-            steps = self.place.total(0.0, int(sum(counts)))[1]
+            counts = [counted(b.target, b.lengths.to(b.target.device)).sum() for b in group]
+            together = self.place.total(0.0, int(sum(counts)))[1]
         for batch in group:
             state = start_state(self.bare, batch, self.state)
+            loss, steps = 0.0, 0
             for part in self.objective.parts(self.place.model, self.task, batch, state):
                 self.state = part.state if self.task.continuous else None
-                self._backward(part, batch, steps, last=batch is group[-1])
+                found = self.place.total(float(part.loss.detach()), part.steps)
+                if not math.isfinite(found[0]):
+                    raise self._overflow(found[0], batch, state)
+                loss, steps = loss + found[0], steps + found[1]
+                last = batch is group[-1]
+                if among := together or found[1]:  # else nothing counts: there is nothing to learn
+                    self.place.backward(part.loss, among, last)
+                    if last:
+                        watched = watched and self._watch(batch)
+                        self._step()
+            if steps:
+                chance = self.task.chance_level
+                check_loss(loss / steps, self.progress.guard, chance, *self.moment, self.batches)
+            self.progress.loss += loss
+            self.progress.steps += steps
             self.progress.batch += 1
 
-    def _backward(self, part: Part, batch: Batch, together: int, last: bool) -> None:
-        """Add the gradient of a part's mean loss, and take a step if nothing is to be added to it.
-
-        Args:
-            part: The part.
-            batch: The batch it is of.
-            together: The number of steps of all parts that share a step of the optimizer; 0 for
-                this one's own.
-            last: Whether it is the last of those.
-
-        Raises:
-            DivergedError: The run shall stop.
-        """
-        progress = self.progress
-        loss, steps = self.place.total(float(part.loss.detach()), part.steps)
-        if not steps:  # nothing counts: there is nothing to learn
-            return
-        chance = self.task.chance_level
-        try:
-            check_loss(loss / steps, progress.guard, chance, *self.moment, self.batches)
-        except DivergedError as error:
-            if not math.isfinite(loss):
-                error.layer = first_overflow(self.bare, batch, start_state(self.bare, batch, None))
-            raise
-        progress.loss += loss
-        progress.steps += steps
-        self.place.backward(part.loss, together or steps, last)
-        if last:
-            self._watch(batch)
-            self._step()
+    def _overflow(self, loss: float, batch: Batch, state: State | None) -> DivergedError:
+        """Say in which layer numbers cease to be finite."""
+        if self.objective.reads_cells:  # what these carry is no state of the model
+            state = start_state(self.bare, batch, None)
+        layer = first_overflow(self.place.form, batch, state)
+        return DivergedError("loss", loss, *self.moment, layer)
 
     def _step(self) -> None:
         """Take one step of the optimizer."""
-        norm = self.place.clip()
-        if not self.place.scales:  # else a loss scale too large is made smaller
+        norm, progress = self.place.clip(), self.progress
+        # A loss scale that is too large leaves a step out and is made smaller.
+        progress.left_out = 0 if math.isfinite(norm) else progress.left_out + 1
+        if not self.place.scales or progress.left_out > MOST_LEFT_OUT:
             check_gradient(self.bare, norm, *self.moment)
         self.place.step()
         self._project()
@@ -254,18 +249,22 @@ class _Run:
         """The epoch and the batch under way, counted from 1."""
         return self.progress.epoch + 1, self.progress.batch + 1
 
-    def _watch(self, batch: Batch) -> None:
-        """Measure the gradients now and then, and note what they warn of."""
+    def _watched(self, size: int) -> bool:
+        """Say whether gradients are to be measured at the next step, of so many batches."""
+        every = max(1, self.batches // WATCHED)
+        return self.config.watch and -self.progress.batch % every < size
+
+    def _watch(self, batch: Batch) -> bool:
+        """Measure the gradients, and note what they warn of; that is enough for this batch."""
         progress = self.progress
-        if not self.config.watch or progress.batch % max(1, self.batches // WATCHED):
-            return
-        found = measure(self.bare, self.task, batch, None, *self.moment)
+        found = measure(self.bare, self.task, batch, *self.moment)
         progress.measured = [*progress.measured, asdict(found)][-REMEMBERED:]
         known = {(one["layer"], one["kind"]) for one in progress.warnings}
         history = [Measurement(**one) for one in progress.measured]
         for warning in warnings_of(history, self.bare, self.task.longest_dependency):
             if (warning.layer, warning.kind) not in known:
                 progress.warnings.append(asdict(warning))
+        return False
 
     def _learning_rate(self, budget: float) -> float:
         """Give the present step size; where the budget ends first, the cosine follows the time."""
@@ -280,10 +279,15 @@ class _Run:
         if self.config.rate is not None:
             project_(self.bare, self.box, self.config.rate)
 
-    def _finish_epoch(self, seconds: float) -> None:
+    def _finish_epoch(self) -> None:
         """Score the model, remember it if it is the best, and save."""
         progress = self.progress
-        valid = evaluate(self.place.form, self.task, "valid").metric
+        scores = evaluate(self.place.form, self.task, "valid")
+        if not int(scores.steps.sum()):
+            raise InputError(f"no step of the valid split of task '{self.task.name}' counts.")
+        valid = scores.metric
+        self._clock()
+        seconds = progress.seconds - sum(entry["seconds"] for entry in progress.history)
         progress.epoch += 1
         progress.history.append(
             {
@@ -293,7 +297,7 @@ class _Run:
                 "seconds": seconds,
             }
         )
-        if progress.best is None or valid < progress.best:
+        if progress.best is None or not math.isfinite(progress.best) or valid < progress.best:
             progress.best, progress.best_epoch = valid, progress.epoch
             self.best = {name: value.clone() for name, value in whole_state(self.bare).items()}
         progress.batch, progress.loss, progress.steps, self.state = 0, 0.0, 0, None
@@ -307,6 +311,7 @@ class _Run:
     def _save(self) -> None:
         """Write the checkpoint."""
         self.saved = time.monotonic()
+        self.progress.scale = self.place.scale()
         if self.checkpoint is not None:
             save_checkpoint(
                 self.checkpoint if self.place.first else None,
@@ -317,6 +322,12 @@ class _Run:
                 self.place.optimizer,
                 [] if self.state is None else leaves(self.state),
             )
+
+    def kept(self) -> Trained | None:
+        """Give what is left of a run that diverged: its best epoch, or the weights as they are."""
+        if not self.best and self.place.first_bad_weight() is None:
+            self.best = {name: value.clone() for name, value in whole_state(self.bare).items()}
+        return Trained(self.best_model(), self.progress, "diverged") if self.best else None
 
     def best_model(self) -> AbstractSequenceModel:
         """Give the model with its best weights."""

@@ -42,7 +42,6 @@ def measure(
     model: AbstractSequenceModel,
     task: Task,
     batch: Batch,
-    state: State | None,
     epoch: int,
     number: int,
 ) -> Measurement:
@@ -52,7 +51,6 @@ def measure(
         model: The model, with its gradients.
         task: The task.
         batch: The batch they are of, on the model's device.
-        state: What was carried into it.
         epoch: The epoch, counted from 1.
         number: The batch's number in it, counted from 1.
 
@@ -61,7 +59,7 @@ def measure(
     """
     norms, weights = layer_norms(model), _norms(model, of_gradients=False)
     relative = {name: norm / max(weights[name], 1e-30) for name, norm in norms.items()}
-    lags = lag_norms(model, task, batch, state)
+    lags = lag_norms(model, task, batch)
     return Measurement(epoch, number, norms, relative, lags)
 
 

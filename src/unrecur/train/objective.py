@@ -42,6 +42,11 @@ class AbstractObjective(ABC):
     reads_cells: ClassVar[bool] = False
 
     @property
+    def in_float32(self) -> bool:
+        """Whether mixed precision is out of the question."""
+        return self.reads_cells
+
+    @property
     def one_step(self) -> bool:
         """Whether a batch is one part, so that the gradients of several can be added up."""
         return True
@@ -103,22 +108,20 @@ class AbstractObjective(ABC):
         """
 
 
-def block_loss(
-    model: AbstractSequenceModel, task: Task, batch: Batch, part: slice, state: State | None
+def whole_batch(
+    model: AbstractSequenceModel, task: Task, batch: Batch, state: State | None
 ) -> Part:
-    """Run a model over some steps of a batch, with the loss of all that count.
+    """Run a model over all steps of a batch.
 
     Args:
         model: The model.
         task: The task.
         batch: The batch, on the model's device.
-        part: Which steps; all of them for a model that sees the inputs to come.
         state: The state before them.
 
     Returns:
         The loss with its graph, and the state after the steps without it.
     """
-    y, after = model(batch.x[:, part], state, lengths_for(model, batch))
-    left = (batch.lengths - (part.start or 0)).clamp(min=0)
-    losses, counts = summed_losses(task, y, batch.target[:, part], left)
+    y, after = model(batch.x, state, lengths_for(model, batch))
+    losses, counts = summed_losses(task, y, batch.target, batch.lengths)
     return Part(losses.sum(), int(counts.sum()), detach(after))

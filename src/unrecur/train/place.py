@@ -61,6 +61,9 @@ class Place:
         self._plain = self.processes == 1 and config.precision == "32-true"
         reads = self._plain or config.objective.reads_cells
         self.model = self.form if reads else Placed(self.form, inner)
+        if config.compile:
+            compiled: Any = torch.compile(inner)
+            self.model = Placed(self.form, compiled)
 
     @property
     def device(self) -> torch.device:
@@ -149,6 +152,24 @@ class Place:
         )
         return float("nan") if norm is None else float(norm)
 
+    def scale(self) -> dict[str, Any]:
+        """Give the state of the loss scale; empty without one."""
+        return self.fabric.strategy.precision.state_dict() if self.scales else {}
+
+    def load_scale(self, state: dict[str, Any]) -> None:
+        """Set the loss scale.
+
+        Args:
+            state: As `scale` gave it.
+        """
+        if self.scales and state:
+            self.fabric.strategy.precision.load_state_dict(state)
+
+    def first_bad_weight(self) -> str | None:
+        """Name the first weight that is not finite; None where all are."""
+        named = self.form.named_parameters()
+        return next((name for name, weight in named if not bool(weight.isfinite().all())), None)
+
     def learning_rate(self, value: float) -> None:
         """Set the step size.
 
@@ -210,10 +231,12 @@ def _check_parts(model: AbstractSequenceModel, config: TrainConfig) -> None:
     if (
         config.rate is not None
         or config.clip_by != "norm"
+        or config.watch
         or config.objective != Full()
         or isinstance(model, AbstractConditionalModel)
     ):
         raise InputError(
             "strategy 'fsdp' keeps the weights in parts: projection, clipping by value or unit, "
-            "models with a source and objectives other than Full() need them whole. Take 'ddp'."
+            "watch, models with a source and objectives other than Full() need them whole. Take "
+            "'ddp'."
         )

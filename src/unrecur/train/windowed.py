@@ -9,7 +9,7 @@ from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State
 from unrecur.data.batches import Batch
 from unrecur.data.task import Task
-from unrecur.train.objective import AbstractObjective, Part, block_loss
+from unrecur.train.objective import AbstractObjective, Part, whole_batch
 from unrecur.truncation.window import Window
 
 
@@ -54,4 +54,4 @@ class Windowed(AbstractObjective):
         self, model: AbstractSequenceModel, task: Task, batch: Batch, state: State | None
     ) -> Iterator[Part]:
         """Give the batch as one part; see `AbstractObjective.parts`."""
-        yield block_loss(model, task, batch, slice(None), state)
+        yield whole_batch(model, task, batch, state)

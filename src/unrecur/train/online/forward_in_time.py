@@ -15,6 +15,7 @@ from unrecur.core.state import State
 from unrecur.data.batches import Batch
 from unrecur.data.task import Task
 from unrecur.train.evaluate import summed_losses
+from unrecur.train.given import with_gradients
 from unrecur.train.objective import AbstractObjective, Part
 from unrecur.train.online.taken_apart import Moment, TakenApart, take_apart
 
@@ -183,20 +184,5 @@ class _Sums:
 
     def part(self, state: State) -> Part:
         """Make the part."""
-        loss = _Given.apply(self.loss, list(self.gradients.values()), *self.gradients)  # type: ignore[no-untyped-call]
+        loss = with_gradients(self.loss, list(self.gradients), list(self.gradients.values()))
         return Part(loss, int(self.steps), state)
-
-
-class _Given(torch.autograd.Function):
-    """A value whose gradient is given."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *parameters: Tensor) -> Tensor:
-        """Give the value."""
-        ctx.gradients = gradients
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        """Give the gradients, times that of the value."""
-        return None, None, *(outer[0] * gradient for gradient in ctx.gradients)

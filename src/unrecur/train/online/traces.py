@@ -81,7 +81,9 @@ class AbstractTraces(AbstractOnline):
             by_unit = at_cell[:, _units(link.cell)]
             for parameter, own in zip(link.moving.values(), traces, strict=True):
                 gradient = torch.einsum("bku,bkgur->gur", by_unit, _by_unit(own, by_unit))
-                found[parameter] = gradient.reshape(parameter.shape)
+                # A cell that stands in two layers learns from both.
+                known = found.get(parameter, torch.zeros_like(parameter))
+                found[parameter] = known + gradient.reshape(parameter.shape)
         return found
 
 
