@@ -44,8 +44,14 @@ if TYPE_CHECKING:
     from unrecur.core.model import AbstractSequenceModel as AbstractSequenceModel
     from unrecur.data.datasets import task_from as task_from
     from unrecur.data.own import own_task as own_task
+    from unrecur.data.pieces import long_task as long_task
     from unrecur.data.task import Task as Task
     from unrecur.data.tasks import load_task as load_task
+    from unrecur.exports.pretrained import from_pretrained as from_pretrained
+    from unrecur.exports.pretrained import push_to_hub as push_to_hub
+    from unrecur.exports.pretrained import save_pretrained as save_pretrained
+    from unrecur.exports.truncated_file import TruncatedFile as TruncatedFile
+    from unrecur.exports.truncated_file import truncate_file as truncate_file
     from unrecur.interop.read import read_recurrences as read_recurrences
     from unrecur.interop.recurrence import Recurrence as Recurrence
     from unrecur.layers.attention_maps import attention_maps as attention_maps
@@ -70,11 +76,25 @@ if TYPE_CHECKING:
     from unrecur.solvers.scan import Scan as Scan
     from unrecur.solvers.shooting import Shooting as Shooting
     from unrecur.solvers.unroll import unroll as unroll
+    from unrecur.streams.batch import StreamBatch as StreamBatch
+    from unrecur.streams.stream import Stream as Stream
+    from unrecur.streams.stream import stream as stream
+    from unrecur.studies.comparison import compare as compare
     from unrecur.studies.config import StudyConfig as StudyConfig
     from unrecur.studies.distill import distill as distill
     from unrecur.studies.study import study as study
+    from unrecur.studies.theorem import theorem as theorem
     from unrecur.train.config import TrainConfig as TrainConfig
     from unrecur.train.evaluate import evaluate as evaluate
+    from unrecur.train.full import Full as Full
+    from unrecur.train.guard import DivergedError as DivergedError
+    from unrecur.train.in_parallel import InParallel as InParallel
+    from unrecur.train.online.eprop import EProp as EProp
+    from unrecur.train.online.rtrl import RTRL as RTRL
+    from unrecur.train.online.snap import SnAp1 as SnAp1
+    from unrecur.train.online.uoro import UORO as UORO
+    from unrecur.train.truncated import Truncated as Truncated
+    from unrecur.train.windowed import Windowed as Windowed
     from unrecur.truncation.bound import output_bound as output_bound
     from unrecur.truncation.bound import truncate as truncate
     from unrecur.truncation.window import Window as Window
@@ -115,8 +135,14 @@ _HOMES = {
     "AbstractSequenceModel": "core.model",
     "task_from": "data.datasets",
     "own_task": "data.own",
+    "long_task": "data.pieces",
     "Task": "data.task",
     "load_task": "data.tasks",
+    "from_pretrained": "exports.pretrained",
+    "push_to_hub": "exports.pretrained",
+    "save_pretrained": "exports.pretrained",
+    "TruncatedFile": "exports.truncated_file",
+    "truncate_file": "exports.truncated_file",
     "read_recurrences": "interop.read",
     "Recurrence": "interop.recurrence",
     "attention_maps": "layers.attention_maps",
@@ -141,11 +167,25 @@ _HOMES = {
     "Scan": "solvers.scan",
     "Shooting": "solvers.shooting",
     "unroll": "solvers.unroll",
+    "compare": "studies.comparison",
+    "StreamBatch": "streams.batch",
+    "Stream": "streams.stream",
+    "stream": "streams.stream",
     "StudyConfig": "studies.config",
     "distill": "studies.distill",
     "study": "studies.study",
+    "theorem": "studies.theorem",
     "TrainConfig": "train.config",
     "evaluate": "train.evaluate",
+    "Full": "train.full",
+    "DivergedError": "train.guard",
+    "InParallel": "train.in_parallel",
+    "EProp": "train.online.eprop",
+    "RTRL": "train.online.rtrl",
+    "SnAp1": "train.online.snap",
+    "UORO": "train.online.uoro",
+    "Truncated": "train.truncated",
+    "Windowed": "train.windowed",
     "output_bound": "truncation.bound",
     "truncate": "truncation.bound",
     "Window": "truncation.window",

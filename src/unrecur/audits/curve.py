@@ -140,7 +140,7 @@ def measure_curve(
         levels.append(near)
         if progress is not None:
             progress(k)
-        met = max(wide.worst, near.worst) <= _floor(reference, outputs)
+        met = max(wide.worst, near.worst) <= rounding_floor(reference, outputs)
         if met:
             break
     limit = longest // 2
@@ -183,8 +183,16 @@ def _by_context(levels: list[Level], name: str, limit: int, met: bool) -> Worst:
     return worst_of(k, value, limit, met)
 
 
-def _floor(reference: Reference, outputs: Outputs) -> float:
-    """Give what two runs that agree may differ by, through rounding."""
+def rounding_floor(reference: Reference, outputs: Outputs) -> float:
+    """Give what two runs that agree may differ by, through rounding.
+
+    Args:
+        reference: The model's run on all inputs.
+        outputs: Its outputs.
+
+    Returns:
+        The largest difference that is put down to rounding.
+    """
     sizes = [h.abs().amax() for cells in reference.states for h in cells]
     sizes += [y.abs().amax() for y in outputs.full]
     size = max(1.0, *(float(value) for value in sizes))

@@ -10,6 +10,7 @@ from torch import Tensor
 from unrecur._check import InputError
 from unrecur.audits.blocks import Reference, run_all
 from unrecur.audits.subject import Subject, outputs_of, sequences_of, unless_zero
+from unrecur.interop.onnx_graph import Cut, cut_at
 from unrecur.interop.recurrence import Recurrence
 
 GRAPH_NOTE = "the graph around the recurrence was not run: give its inputs by name for that"
@@ -73,11 +74,25 @@ def from_file(
 
 def _from_graph(recurrence: Recurrence, path: Path, x: Mapping[str, Any]) -> Subject:
     """Cut an ONNX graph at a recurrence; what is before and behind runs in onnxruntime."""
-    from unrecur.interop.onnx_graph import cut_at
-
     if path.suffix.lower() != ".onnx":
         raise InputError(f"expected the recurrence's own inputs for {path.name}, got a dict.")
-    cut = cut_at(path, recurrence.name)
+    return from_cut(cut_at(path, recurrence.name), x)
+
+
+def from_cut(cut: Cut, x: Mapping[str, Any]) -> Subject:
+    """Take a recurrence cut out of an ONNX graph; what is before and behind runs in onnxruntime.
+
+    Args:
+        cut: The graph, cut at the recurrence.
+        x: The graph's inputs by name.
+
+    Returns:
+        The recurrence in its graph.
+
+    Raises:
+        InputError: The inputs do not fit.
+    """
+    recurrence = cut.recurrence
     block, starts = cut.before(x)
     initial = unless_zero(starts)
     parts = list(block)
@@ -92,7 +107,7 @@ def _from_graph(recurrence: Recurrence, path: Path, x: Mapping[str, Any]) -> Sub
 
     first = finish(run_all(recurrence.cells, sequences, initial))
     per_step = all(y.dim() > 0 and len(y) == time for y in first)
-    return Subject(cut.recurrence, sequences, finish, per_step, initial)
+    return Subject(recurrence, sequences, finish, per_step, initial)
 
 
 def _rows(output: Tensor, rows: int, time: int) -> list[Tensor]:

@@ -84,11 +84,11 @@ def read_audited(
 
 def _ours(path: Path, device: str) -> nn.Module | None:
     """Load a model that this package wrote; None for other files."""
+    if path.suffix.lower() != ".safetensors":
+        return None
     from unrecur.models.spec import load_model
     from unrecur.train.devices import fabric_on
 
-    if path.suffix.lower() != ".safetensors":
-        return None
     try:
         return load_model(path)[1].to(fabric_on(device).device)
     except CorruptFileError:  # weights of somebody else's, or damaged: its reader will say

@@ -10,8 +10,10 @@ from unrecur.cli.data import data
 from unrecur.cli.errors import friendly
 from unrecur.cli.models import models
 from unrecur.cli.report import report
+from unrecur.cli.stream import stream
 from unrecur.cli.study import study
 from unrecur.cli.train import train
+from unrecur.cli.truncate import truncate
 
 app = typer.Typer(
     name="unrecur",
@@ -21,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (study, audit, train, models, data, report):
+for verb in (study, audit, truncate, train, stream, models, data, report):
     app.command()(friendly(verb))
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unrecur import _check
 from unrecur._check import InputError
+from unrecur.core.cell import AbstractCell
 from unrecur.interop.onnx_constants import constants
 from unrecur.interop.onnx_file import load_onnx
 from unrecur.interop.onnx_options import INITIAL_C, INITIAL_H, LENGTHS, W, input_name
@@ -32,17 +33,17 @@ Runner = Callable[[Tensor, list[list[Tensor]] | None], tuple[Tensor, list[list[T
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A model cut at one recurrent node.
+    """A model cut at one recurrent node, or at a stack of them.
 
     Attributes:
         model: The whole `onnx.ModelProto`, its external data loaded.
-        node: The node.
-        recurrence: The node as cells.
-        dtype: The type of the numbers that go through the node.
+        nodes: The nodes, one a layer from the bottom up.
+        recurrence: The nodes as cells.
+        dtype: The type of the numbers that go through the nodes.
     """
 
     model: Any
-    node: Any
+    nodes: tuple[Any, ...]
     recurrence: Recurrence
     dtype: np.dtype
 
@@ -61,22 +62,28 @@ class Cut:
         Raises:
             InputError: An input is missing or does not fit.
         """
-        states = [INITIAL_C, INITIAL_H] if self.node.op_type == "LSTM" else [INITIAL_H]
-        names = [self.node.input[0], *(input_name(self.node, place) for place in states)]
-        values = run_part(part(self.model, dict.fromkeys(filter(None, names))), inputs)
+        names = [self.nodes[0].input[0], *(n for node in self.nodes for n in _states(node) if n)]
+        values = run_part(part(self.model, dict.fromkeys(names)), inputs)
         x = to_tensor(values[names[0]])
         x = x if self._batch_first else x.transpose(0, 1)
-        if not any(names[1:]):
+        if len(names) == 1:
             return self._typed(x), None
-        directions, hidden = len(self.recurrence.cells[0]), self.recurrence.cells[0][0].hidden_size
+        layers = zip(self.nodes, self.recurrence.cells, strict=True)
+        return self._typed(x), [self._start(node, cells, values, x) for node, cells in layers]
+
+    def _start(
+        self, node: Any, cells: list[AbstractCell], values: Mapping[str, np.ndarray], x: Tensor
+    ) -> list[Tensor]:
+        """Give the states that one node starts from."""
+        directions, hidden = len(cells), cells[0].hidden_size
         parts = []
-        for name in names[1:]:
+        for name in _states(node):
             if not name:
                 parts.append(x.new_zeros(directions, x.shape[0], hidden))
             else:
                 value = to_tensor(values[name])
                 parts.append(value.transpose(0, 1) if self._batch_first else value)
-        return self._typed(x), [[*self._typed(torch.cat(parts, -1)).unbind(0)]]
+        return [*self._typed(torch.cat(parts, -1)).unbind(0)]
 
     def after(
         self,
@@ -98,23 +105,26 @@ class Cut:
             InputError: An input is missing or does not fit.
         """
         outputs = torch.stack(y.chunk(len(self.recurrence.cells[0]), -1))  # [directions, B, T, H]
-        cells = self.recurrence.cells[0]
-        hidden = [cell.readout(state) for cell, state in zip(cells, last[0], strict=True)]
-        kept = [state[..., : cell.hidden_size] for cell, state in zip(cells, last[0], strict=True)]
         whole = outputs.permute(1, 2, 0, 3) if self._batch_first else outputs.permute(2, 0, 1, 3)
-        given = {}
-        for name, value in zip(
-            self.node.output, (whole, *map(self._stacked, (hidden, kept))), strict=False
-        ):
-            if name:
-                given[name] = value.detach().cpu().numpy().astype(self.dtype)
+        named = {self.nodes[-1].output[0]: whole}
+        for node, cells, states in zip(self.nodes, self.recurrence.cells, last, strict=True):
+            pairs = list(zip(cells, states, strict=True))
+            hidden = [cell.readout(state) for cell, state in pairs]
+            kept = [state[..., : cell.hidden_size] for cell, state in pairs]
+            ends = (self._stacked(hidden), self._stacked(kept))
+            named |= dict(zip(node.output[1:], ends, strict=False))
+        given = {
+            name: value.detach().cpu().numpy().astype(self.dtype)
+            for name, value in named.items()
+            if name
+        }
         names = [output.name for output in self.model.graph.output]
         return run_part(part(self.model, names, given), {**inputs, **given})
 
     @property
     def _batch_first(self) -> bool:
         """Whether the node has layout 1."""
-        return any(item.name == "layout" and item.i == 1 for item in self.node.attribute)
+        return any(item.name == "layout" and item.i == 1 for item in self.nodes[0].attribute)
 
     def _typed(self, x: Tensor) -> Tensor:
         """Bring to the type of the cells."""
@@ -157,7 +167,13 @@ def cut_at(path: str | Path, select: str | None = None) -> Cut:
     recurrence = read_node(model.graph, path.parent, nodes[name])
     weights = nodes[name].input[W]
     dtype = constants(model.graph, path.parent, {weights})[weights].dtype
-    return Cut(model, nodes[name], dataclasses.replace(recurrence, name=name), dtype)
+    return Cut(model, (nodes[name],), dataclasses.replace(recurrence, name=name), dtype)
+
+
+def _states(node: Any) -> list[str]:
+    """Name what a node starts from, in the order of the flat state; empty where left out."""
+    places = [INITIAL_C, INITIAL_H] if node.op_type == "LSTM" else [INITIAL_H]
+    return [input_name(node, place) for place in places]
 
 
 def run_rest(

@@ -1,0 +1,107 @@
+"""Quantised graphs: smaller, and their stated error is the one that is there."""
+
+import numpy as np
+import pytest
+import torch
+
+import unrecur
+from small import small_task
+from unrecur._check import CorruptFileError, InputError
+from unrecur.exports.export import export
+from unrecur.exports.graph import Graph
+from unrecur.exports.quantize import quantize
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A step graph, and what feeds it."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("graphs")
+    model = unrecur.build("elman", in_features=5, out_features=4, hidden=64)
+    return model.eval(), export(model, folder / "step.onnx", "step").path
+
+
+@pytest.mark.parametrize("method", ["dynamic", "static"])
+def test_the_error_stated_is_the_error(files, method, tmp_path):
+    _, path = files
+    x = torch.rand(2, 20, 5)
+    found = quantize(path, tmp_path / "q.onnx", x, method)
+    with torch.no_grad():
+        expected = model(x)[0].numpy()
+    content = (tmp_path / "q.onnx").read_bytes()
+    gap = np.abs(Graph(content).run(x.numpy())[0] - expected)
+    assert found.largest == pytest.approx(gap.max(), abs=1e-5)
+    assert found.mean == pytest.approx(gap.mean(), abs=1e-5)
+    assert 0 < found.mean < found.largest < 0.1
+    assert found.bytes_after == len(content) < 0.6 * found.bytes_before
+    assert found.bytes_before == path.stat().st_size
+    assert min(found.seconds_before, found.seconds_after) > 0
+    kept = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}
+    assert kept["unrecur.quantized"] == f"{method} int8"
+    assert kept["unrecur.sha256"]
+    assert f"{method} int8" in str(found)
+
+
+def test_weights_that_the_steps_of_a_window_share_are_quantised_once(files, tmp_path):
+    model, _ = files
+    # Four steps: transposed by each, a square weight would come back as it was, or as its turn.
+    window = export(model, tmp_path / "w.onnx", "window", k=4).path
+    x = torch.rand(3, 4, 5)
+    found = quantize(window, tmp_path / "q.onnx", x)
+    with torch.no_grad():
+        expected = model(x)[0][:, -1].numpy()
+    y, _ = Graph((tmp_path / "q.onnx").read_bytes()).run(x.numpy())
+    assert np.abs(y - expected).max() == pytest.approx(found.largest, abs=1e-5)
+    assert found.largest < 0.05
+    assert found.bytes_after < 0.8 * found.bytes_before
+
+
+def test_a_task_calibrates(files, tmp_path):
+    _, path = files
+    task = small_task()
+    found = quantize(path, tmp_path / "q.onnx", task, "static")
+    rows = [task.pair("train", number)[0] for number in range(len(task.splits["train"]))]
+    again = quantize(path, tmp_path / "r.onnx", rows, "static")
+    assert (found.largest, found.mean) == (again.largest, again.mean)
+
+
+def test_what_cannot_be_quantised_leaves_nothing(files, tmp_path, unchecked):
+    _, path = files
+    out = tmp_path / "q.onnx"
+    with pytest.raises(InputError, match="unknown method"):
+        quantize(path, out, method="int4")
+    with pytest.raises(InputError, match="expected samples"):
+        quantize(path, out, method="static")
+    with pytest.raises(InputError, match="samples: expected"):
+        quantize(path, out, torch.rand(2, 3))
+    with pytest.raises(FileNotFoundError):
+        quantize(tmp_path / "none.onnx", out)
+    (tmp_path / "bad.onnx").write_bytes(b"no graph")
+    with pytest.raises(CorruptFileError, match=r"unrecur\.export"):
+        quantize(tmp_path / "bad.onnx", out)
+    out.write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        quantize(path, out)
+    assert out.read_text() == "mine"
+
+
+def test_a_graph_without_products_is_refused(tmp_path):
+    helper = onnx.helper
+    info = helper.make_tensor_value_info
+    float32 = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("Tanh", ["x"], ["y"])],
+        "tanh",
+        [info("x", float32, ["batch", "time", 2])],
+        [info("y", float32, ["batch", "time", 2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, {"unrecur.form": "block"})
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="no node of the graph can be quantised"):
+        quantize(tmp_path / "m.onnx", tmp_path / "q.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
