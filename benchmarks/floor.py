@@ -23,9 +23,9 @@ from typing import Any
 import rows
 import torch
 from peers import pytorch_tcn
-from streams import eager
 from torch import Tensor, nn
 
+from streams import eager
 from unrecur.cells import LSTM
 from unrecur.layers.recurrent import Recurrent
 

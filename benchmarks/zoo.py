@@ -24,11 +24,11 @@ from typing import Any
 
 import peers
 import rows
-import streams
 import torch
 from floor import interleaved
 from torch import Tensor, nn
 
+import streams
 from unrecur.cells import CELLS
 from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.core.state import leaves

@@ -47,9 +47,13 @@ if TYPE_CHECKING:
     from unrecur.data.pieces import long_task as long_task
     from unrecur.data.task import Task as Task
     from unrecur.data.tasks import load_task as load_task
+    from unrecur.exports.export import Exported as Exported
+    from unrecur.exports.export import export as export
     from unrecur.exports.pretrained import from_pretrained as from_pretrained
     from unrecur.exports.pretrained import push_to_hub as push_to_hub
     from unrecur.exports.pretrained import save_pretrained as save_pretrained
+    from unrecur.exports.quantize import Quantized as Quantized
+    from unrecur.exports.quantize import quantize as quantize
     from unrecur.exports.truncated_file import TruncatedFile as TruncatedFile
     from unrecur.exports.truncated_file import truncate_file as truncate_file
     from unrecur.interop.read import read_recurrences as read_recurrences
@@ -138,9 +142,13 @@ _HOMES = {
     "long_task": "data.pieces",
     "Task": "data.task",
     "load_task": "data.tasks",
+    "Exported": "exports.export",
+    "export": "exports.export",
     "from_pretrained": "exports.pretrained",
     "push_to_hub": "exports.pretrained",
     "save_pretrained": "exports.pretrained",
+    "Quantized": "exports.quantize",
+    "quantize": "exports.quantize",
     "TruncatedFile": "exports.truncated_file",
     "truncate_file": "exports.truncated_file",
     "read_recurrences": "interop.read",

@@ -1,7 +1,6 @@
 """Files that are written run like their models; what cannot be written leaves nothing behind."""
 
 import math
-import os
 
 import numpy as np
 import pytest
@@ -31,7 +30,7 @@ FEED_FORWARD = {
     *("Add", "Sub", "Mul", "Sigmoid", "Tanh", "Relu", "Gemm", "MatMul", "Conv"),
     *("Concat", "Gather", "Slice", "Split", "Transpose", "Shape", "ConstantOfShape"),
 }
-# One of each kind; the rest of the zoo is run with UNRECUR_EVERY_EXPORT=1, some minutes.
+# One of each kind; the rest of the zoo takes minutes.
 QUICK = [
     ("lstm", "block"),
     ("min_gru", "step"),
@@ -48,7 +47,10 @@ WITHOUT = {
     "window": {*BLOCK_SPECS, *AHEAD, *COUNTED},
 }
 ALL = [(name, form) for name in ZOO for form in WITHOUT]
-CASES = ALL if os.environ.get("UNRECUR_EVERY_EXPORT") else QUICK
+CASES = [
+    *QUICK,
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in ALL if case not in QUICK),
+]
 
 
 def made(name):

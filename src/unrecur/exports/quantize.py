@@ -118,9 +118,7 @@ def _quantized(graph: Graph, feeds: list[Feeds], method: Method) -> bytes:
     tools = extra("onnxruntime.quantization", "interop")
     model = onnx.load_from_string(graph.content)
     _transpose_once(onnx, model.graph)
-    model.graph.ClearField(
-        "value_info"
-    )  # weights are stored transposed, of other shapes than these
+    model.graph.ClearField("value_info")  # the weights have other shapes now
     kept = {item.key: item.value for item in model.metadata_props}
     logging.disable(logging.WARNING)  # the tools advise on how to prepare a graph, on every call
     try:

@@ -75,7 +75,7 @@ class Constant(AbstractSequenceModel):
         """Map one step; see `AbstractSequenceModel.step`."""
         if not self.takes_tokens:
             _check.frame(x_t, self.in_features)
-        return self.scores.expand(len(x_t), -1), ()
+        return self.scores.expand(x_t.shape[0], -1), ()
 
     @torch.no_grad()
     def fit(self, sequences: Iterable[tuple[Tensor, Tensor]]) -> None:

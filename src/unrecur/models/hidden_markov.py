@@ -104,7 +104,11 @@ class Gaussian(nn.Module):
         Returns:
             The log-densities.
         """
-        deviations = torch.distributions.Normal(self.means, self.variances.sqrt())
+        deviations = torch.distributions.Normal(
+            self.means,
+            self.variances.sqrt(),
+            validate_args=False,  # a check is no part of a graph
+        )
         return deviations.log_prob(x[..., None, :]).sum(-1)
 
     def predict(self, belief: Float[Tensor, "*B S"]) -> Float[Tensor, "*B E"]:
