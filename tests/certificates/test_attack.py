@@ -76,6 +76,7 @@ def test_what_it_reports_can_be_replayed():
     assert gap == pytest.approx(found.error, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_inputs_alone_and_a_curve():
     torch.manual_seed(0)
     cell = GRU(2, 6).double()

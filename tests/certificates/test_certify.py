@@ -64,6 +64,7 @@ def fixed_generator():
 # Whole certificates.
 
 
+@pytest.mark.slow
 @examples(fixed=10, search=2000)
 @given(
     kind=KINDS,
@@ -284,6 +285,7 @@ def test_every_jacobian_lies_in_the_set(kind, units, draw, given_set, dtype, see
     assert (apart <= family.radius + error * (1 + family.center.abs() + family.radius)).all()
 
 
+@pytest.mark.slow
 @examples(fixed=10, search=1000)
 @given(kind=KINDS, units=UNITS, draw=DRAWS, given_set=SETS, seed=SEEDS)
 @torch.no_grad()

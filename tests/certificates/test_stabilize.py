@@ -163,6 +163,7 @@ def test_a_copy_is_stable_by_itself():
     assert certify(copied, 1.0).rate <= 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [Elman, LSTM], ids=lambda make: make.__name__)
 def test_the_majorants_class(make):
     torch.manual_seed(0)

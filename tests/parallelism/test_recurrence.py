@@ -172,6 +172,7 @@ def stable(**options):
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("proof", ["weights", "inputs"])
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}], ids=str)
 def test_a_proof_holds(options, proof):

@@ -230,6 +230,7 @@ WRONG = [None, math.nan, math.inf, -1, 0, 2.5, 1e308, 1e-308, True, "", "text", 
 WRONG += [[None], ["text"], {"k": None}]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_damaged_records_render_or_are_refused(data):

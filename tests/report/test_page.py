@@ -222,6 +222,7 @@ WRONG = [None, math.nan, math.inf, -1, 0, 2.5, 1e308, 10**400, True, "", "text",
 WRONG += [[None], ["text"], {"k": None}]
 
 
+@pytest.mark.slow
 @examples(fixed=25, search=1000)
 @given(st.data())
 def test_damaged_results_render_or_are_refused(data):

@@ -140,6 +140,7 @@ def test_rows_are_exported_again_after_a_kill_between_two_files(whole):
     assert (folder / "rows.jsonl").read_text() == "".join(lines)
 
 
+@pytest.mark.slow
 def test_seeds_can_be_added(whole, tmp_path):
     results, _ = whole
     one = study(small_task(), tmp_path, StudyConfig(seeds=1, parameters=2700, epochs=2))
@@ -191,6 +192,7 @@ def test_another_version_is_refused(whole, monkeypatch):
         study(small_task(), folder, CONFIG)
 
 
+@pytest.mark.slow
 def test_a_missing_or_damaged_model_is_an_error(tmp_path):
     study(small_task(), tmp_path, CONFIG)
     models = sorted((tmp_path / "models").glob("*lstm*")) + sorted(
@@ -325,6 +327,7 @@ def memory_task(length=24, count=40):
     )
 
 
+@pytest.mark.slow
 def test_recurrence_is_found_to_be_needed_where_it_is(tmp_path):
     training = TrainConfig(epochs=15, batch_size=4, learning_rate=2e-2, patience=15)
     recipes = {
@@ -361,6 +364,7 @@ def test_other_data_under_the_same_name_are_refused(whole):
 SHORT = StudyConfig(seeds=1, parameters=20_000, epochs=1)
 
 
+@pytest.mark.slow
 def test_a_study_of_a_stream_of_tokens(tmp_path):
     task = small_text(pieces=12)
     results = study(task, tmp_path, SHORT)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from small import FEATURES, small_task, small_text, small_translation
-from unrecur import CorruptFileError, InputError, Spec, TrainConfig, certify
+from unrecur import CorruptFileError, DivergedError, InputError, Spec, TrainConfig, certify
 from unrecur.core.state import map_state
 from unrecur.data.task import SPLITS
 from unrecur.train.evaluate import evaluate, summed_losses
@@ -104,6 +104,21 @@ def test_kill_9_loses_nothing(tmp_path, monkeypatch):
         assert same(weights(train(LSTM, small_task(), CONFIG, 3)), weights(resumed))
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_run_that_diverges_leaves_its_best_epoch(monkeypatch):
+    first = train(LSTM, small_task(), dataclasses.replace(CONFIG, epochs=1, schedule="inverse"), 3)
+
+    def stop(value, seen, chance, epoch, batch, batches):
+        if epoch == 2:
+            raise DivergedError("loss", value, epoch, batch, reason="and is far above")
+
+    monkeypatch.setattr("unrecur.train.loop.check_loss", stop)
+    with pytest.raises(DivergedError) as raised:
+        train(LSTM, small_task(), dataclasses.replace(CONFIG, schedule="inverse"), 3)
+    assert raised.value.trained.stopped == "diverged"
+    assert raised.value.trained.progress.best_epoch == 1
+    assert same(weights(raised.value.trained), weights(first))
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):

@@ -27,6 +27,7 @@ def one_by_one(model, x, k, length):
     return torch.stack(outputs, 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     name=st.sampled_from(["lstm", "gru", "elman", "min_gru", "tcn"]),

@@ -49,6 +49,7 @@ def stable(cell, rate=0.8):
     return model
 
 
+@pytest.mark.slow
 @examples(fixed=12, search=1000)
 @given(
     make=st.sampled_from([LSTM, Elman]),

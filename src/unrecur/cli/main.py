@@ -8,6 +8,7 @@ from unrecur._version import __version__
 from unrecur.cli.audit import audit
 from unrecur.cli.data import data
 from unrecur.cli.errors import friendly
+from unrecur.cli.export import export
 from unrecur.cli.models import models
 from unrecur.cli.report import report
 from unrecur.cli.stream import stream
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (study, audit, truncate, train, stream, models, data, report):
+for verb in (study, audit, truncate, train, export, stream, models, data, report):
     app.command()(friendly(verb))
 
 

@@ -101,7 +101,7 @@ def train(
                 stopped = "budget"
                 break
     except DivergedError as error:
-        error.trained = run.kept()
+        error.trained = run.kept(error)
         raise
     return Trained(run.best_model(), run.progress, stopped)
 
@@ -323,9 +323,10 @@ class _Run:
                 [] if self.state is None else leaves(self.state),
             )
 
-    def kept(self) -> Trained | None:
-        """Give what is left of a run that diverged: its best epoch, or the weights as they are."""
-        if not self.best and self.place.first_bad_weight() is None:
+    def kept(self, error: DivergedError) -> Trained | None:
+        """Give what is left of a run that diverged: its best epoch, or the weights before."""
+        # A finite loss far too large is that of weights which are spoilt already.
+        if not (self.best or math.isfinite(error.value) or self.place.first_bad_weight()):
             self.best = {name: value.clone() for name, value in whole_state(self.bare).items()}
         return Trained(self.best_model(), self.progress, "diverged") if self.best else None
 
