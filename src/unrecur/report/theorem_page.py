@@ -1,18 +1,14 @@
 """The page of the theorem's experiment: one HTML file that needs nothing else."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-import plotly.graph_objects as go
 
 from unrecur._files import write_atomic
 from unrecur.report import provenance
 from unrecur.report import theorem_sheets as sheets
 from unrecur.report.frame import Drawing, fill
+from unrecur.report.page import Part
 from unrecur.report.rows import Results, by_model, entries, section, words
-from unrecur.report.sheets import Sheet
 from unrecur.report.theorem_figures import (
     gradient_figure,
     outputs_figure,
@@ -21,25 +17,6 @@ from unrecur.report.theorem_figures import (
 )
 
 LAMBDA_K = "\N{GREEK SMALL LETTER LAMDA}\N{MODIFIER LETTER SMALL K}"
-
-
-@dataclass(frozen=True)
-class Part:
-    """A section of the page around one figure.
-
-    Args:
-        key: Its name in addresses.
-        title: Its heading.
-        caption: What to read from the figure.
-        figure: Draws the figure.
-        sheet: Tabulates its numbers.
-    """
-
-    key: str
-    title: str
-    caption: str
-    figure: Callable[[Results], go.Figure | None]
-    sheet: Callable[[Results], Sheet]
 
 
 PARTS = (

@@ -13,9 +13,8 @@ from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, detach, leaves, map_state
 from unrecur.data.batches import Batch
 from unrecur.data.task import Task
-from unrecur.train.evaluate import summed_losses
 from unrecur.train.given import with_gradients
-from unrecur.train.objective import AbstractObjective, Part, whole_batch
+from unrecur.train.objective import AbstractObjective, Part, scored, whole_batch
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,7 @@ def _run(
 ) -> tuple[Part, State]:
     """Run a segment; give its loss, and the state after it with its history."""
     y, after = model(batch.x[:, segment], state)
-    left = (batch.lengths - segment.start).clamp(min=0)
-    losses, counts = summed_losses(task, y, batch.target[:, segment], left)
-    return Part(losses.sum(), int(counts.sum()), ()), after
+    return scored(task, batch, segment, y, after), after
 
 
 def _leaf(tensor: Tensor) -> Tensor:

@@ -138,14 +138,25 @@ def first_non_finite(model: nn.Module) -> str | None:
         >>> first_non_finite(model)
         '1.weight'
     """
-    parameters = list(model.named_parameters())
-    for name, weight in parameters:
-        if not bool(weight.isfinite().all()):
-            return name
-    for name, weight in reversed(parameters):
+    if (spoilt := first_bad_weight(model)) is not None:
+        return spoilt
+    for name, weight in reversed(list(model.named_parameters())):
         if weight.grad is not None and not bool(weight.grad.isfinite().all()):
             return name
     return None
+
+
+def first_bad_weight(model: nn.Module) -> str | None:
+    """Name the first weight that is not finite.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The name of the parameter; None where all are finite.
+    """
+    named = model.named_parameters()
+    return next((name for name, weight in named if not bool(weight.isfinite().all())), None)
 
 
 def first_overflow(model: AbstractSequenceModel, batch: Batch, state: State | None) -> str | None:

@@ -24,7 +24,13 @@ from unrecur.train.devices import Strategy
 from unrecur.train.early_warning import warnings_of
 from unrecur.train.evaluate import evaluate
 from unrecur.train.fits import check_fits
-from unrecur.train.guard import DivergedError, check_gradient, check_loss, first_overflow
+from unrecur.train.guard import (
+    DivergedError,
+    check_gradient,
+    check_loss,
+    first_bad_weight,
+    first_overflow,
+)
 from unrecur.train.monitor import Measurement, measure
 from unrecur.train.place import Place
 from unrecur.train.whole import whole_state
@@ -326,7 +332,7 @@ class _Run:
     def kept(self, error: DivergedError) -> Trained | None:
         """Give what is left of a run that diverged: its best epoch, or the weights before."""
         # A finite loss far too large is that of weights which are spoilt already.
-        if not (self.best or math.isfinite(error.value) or self.place.first_bad_weight()):
+        if not (self.best or math.isfinite(error.value) or first_bad_weight(self.bare)):
             self.best = {name: value.clone() for name, value in whole_state(self.bare).items()}
         return Trained(self.best_model(), self.progress, "diverged") if self.best else None
 

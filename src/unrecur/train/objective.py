@@ -123,5 +123,22 @@ def whole_batch(
         The loss with its graph, and the state after the steps without it.
     """
     y, after = model(batch.x, state, lengths_for(model, batch))
-    losses, counts = summed_losses(task, y, batch.target, batch.lengths)
+    return scored(task, batch, slice(0, batch.x.shape[1]), y, after)
+
+
+def scored(task: Task, batch: Batch, steps: slice, y: Tensor, after: State) -> Part:
+    """Sum the losses of some steps of a batch that count.
+
+    Args:
+        task: The task.
+        batch: The batch.
+        steps: Which steps, with a start.
+        y: The scores at these steps.
+        after: The state after them.
+
+    Returns:
+        The loss with its graph, and the state without it.
+    """
+    left = (batch.lengths - steps.start).clamp(min=0)
+    losses, counts = summed_losses(task, y, batch.target[:, steps], left)
     return Part(losses.sum(), int(counts.sum()), detach(after))

@@ -165,11 +165,6 @@ class Place:
         if self.scales and state:
             self.fabric.strategy.precision.load_state_dict(state)
 
-    def first_bad_weight(self) -> str | None:
-        """Name the first weight that is not finite; None where all are."""
-        named = self.form.named_parameters()
-        return next((name for name, weight in named if not bool(weight.isfinite().all())), None)
-
     def learning_rate(self, value: float) -> None:
         """Set the step size.
 

@@ -11,8 +11,7 @@ from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.core.state import State, detach
 from unrecur.data.batches import Batch
 from unrecur.data.task import Task
-from unrecur.train.evaluate import summed_losses
-from unrecur.train.objective import AbstractObjective, Part
+from unrecur.train.objective import AbstractObjective, Part, scored
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,5 @@ class Truncated(AbstractObjective):
                 if piece.stop == cut:
                     state = detach(after)
             y = torch.cat(outputs, 1)[:, begin - window :]
-            left = (batch.lengths - begin).clamp(min=0)
-            losses, counts = summed_losses(task, y, batch.target[:, begin:end], left)
-            yield Part(losses.sum(), int(counts.sum()), detach(after))
+            yield scored(task, batch, slice(begin, end), y, after)
             window, begin = cut, end
