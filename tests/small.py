@@ -95,3 +95,20 @@ def small_translation(count=8):
         sources=sources,
         source_features=9,
     )
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(batches):
+    """A report that ends the process's work after so many batches, as kill -9 would."""
+    seen = 0
+
+    def report(progress, _):
+        nonlocal seen
+        seen += 1
+        if seen == batches:
+            raise Killed
+
+    return report

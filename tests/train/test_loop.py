@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 import torch
 
-from small import FEATURES, small_task, small_text, small_translation
+from small import FEATURES, Killed, killed_after, small_task, small_text, small_translation
 from unrecur import CorruptFileError, DivergedError, InputError, Spec, TrainConfig, certify
 from unrecur.core.state import map_state
 from unrecur.data.task import SPLITS
@@ -33,23 +33,6 @@ def weights(trained):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-class Killed(Exception):
-    pass
-
-
-def killed_after(batches):
-    """A report that ends the process's work after so many batches, as kill -9 would."""
-    seen = 0
-
-    def report(progress, _):
-        nonlocal seen
-        seen += 1
-        if seen == batches:
-            raise Killed
-
-    return report
 
 
 @pytest.mark.parametrize(

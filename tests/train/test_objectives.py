@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from small import FEATURES, small_task, small_text, small_translation
+from small import FEATURES, Killed, killed_after, small_task, small_text, small_translation
 from unrecur import InputError, Spec, TrainConfig, truncate
 from unrecur.core.state import detach
 from unrecur.data.losses import squared_error
@@ -246,22 +246,6 @@ def test_backpropagation_in_parallel_is_full_backpropagation():
     for one, other in zip(found, expected, strict=True):
         assert float((one - other).norm() / other.norm()) < 1e-7
     assert {report.stats.solver for report in form.models[0].reports} == {"Chunked"}
-
-
-class Killed(Exception):
-    pass
-
-
-def killed_after(batches):
-    seen = 0
-
-    def report(progress, _):
-        nonlocal seen
-        seen += 1
-        if seen == batches:
-            raise Killed
-
-    return report
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=str)

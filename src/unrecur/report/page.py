@@ -111,7 +111,7 @@ def render(results: Results) -> str:
     Raises:
         InputError: These are no results of a study.
     """
-    verdict, *parts = (_drawing(part, results) for part in (VERDICT, *PARTS))
+    verdict, *parts = (drawing(part, results) for part in (VERDICT, *PARTS))
     return fill(
         "page.html.jinja",
         [verdict, *parts],
@@ -122,7 +122,16 @@ def render(results: Results) -> str:
     )
 
 
-def _drawing(part: Part, results: Results) -> Drawing:
+def drawing(part: Part, results: Results) -> Drawing:
+    """Draw a section of a page.
+
+    Args:
+        part: The section.
+        results: What it shows.
+
+    Returns:
+        The figure with its texts and numbers.
+    """
     sheet = partial(part.sheet, results)
     return Drawing(part.key, part.title, part.caption, part.figure(results), sheet)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from unrecur._files import write_atomic
 from unrecur.report import provenance
 from unrecur.report import theorem_sheets as sheets
-from unrecur.report.frame import Drawing, fill
-from unrecur.report.page import Part
+from unrecur.report.frame import fill
+from unrecur.report.page import Part, drawing
 from unrecur.report.rows import Results, by_model, entries, section, words
 from unrecur.report.theorem_figures import (
     gradient_figure,
@@ -88,7 +88,7 @@ def render_theorem(results: Results) -> str:
     Raises:
         InputError: These are no results of the experiment.
     """
-    parts = [_drawing(part, results) for part in PARTS]
+    parts = [drawing(part, results) for part in PARTS]
     run = provenance.run_facts(results)
     return fill(
         "theorem.html.jinja",
@@ -105,11 +105,6 @@ def render_theorem(results: Results) -> str:
         settings=provenance.facts(section(results, "settings")),
         environment=provenance.facts(section(results, "environment")),
     )
-
-
-def _drawing(part: Part, results: Results) -> Drawing:
-    sheet = partial(part.sheet, results)
-    return Drawing(part.key, part.title, part.caption, part.figure(results), sheet)
 
 
 def _kind(results: Results) -> str:
