@@ -121,9 +121,9 @@ def study(
     from unrecur.report.page import write_page
     from unrecur.report.table import print_results
     from unrecur.studies.config import SMOKE, StudyConfig
+    from unrecur.studies.plan import suggested_budget
     from unrecur.studies.recipes import recipes_for
     from unrecur.studies.study import study as run
-    from unrecur.studies.study import suggested_budget
 
     config = SMOKE if smoke else StudyConfig()
     if smoke:

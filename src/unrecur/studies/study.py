@@ -1,6 +1,5 @@
 """The study: all trials of a task, then the least window and the verdict."""
 
-import inspect
 import json
 import time
 from collections.abc import Mapping
@@ -9,27 +8,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import unrecur
-from unrecur._check import InputError, known_name
+from unrecur._check import InputError
 from unrecur._files import write_atomic
 from unrecur.data.task import SPLITS, Task
 from unrecur.data.tasks import load_task
-from unrecur.models import MODELS
-from unrecur.models.fitted import Fitted
 from unrecur.models.spec import Spec
-from unrecur.studies.budget import common_budget, matched
 from unrecur.studies.conclude import conclude
 from unrecur.studies.config import StudyConfig
 from unrecur.studies.environment import environment
 from unrecur.studies.listener import Listener
+from unrecur.studies.plan import plan_trial, suggested_budget
 from unrecur.studies.recipes import Recipe, recipes_for
 from unrecur.studies.store import Store, locked
 from unrecur.studies.trial import run_trial
 from unrecur.train.config import TrainConfig
 from unrecur.train.devices import fabric_on
-from unrecur.train.fits import check_fits
 
 Row = dict[str, Any]
 
@@ -83,7 +77,7 @@ def study(
         raise InputError(
             f"a study needs at least one recurrent recipe, got {', '.join(chosen) or 'none'}."
         )
-    plan = {name: _plan(task, recipe, config) for name, recipe in chosen.items()}
+    plan = {name: plan_trial(task, recipe, config) for name, recipe in chosen.items()}
     with locked(folder):
         store = Store(folder, _identity(task, config, plan))
         done = {(row["model"], row["seed"]): row for row in store.rows()}
@@ -120,71 +114,6 @@ def study(
         }
         write_atomic(folder / "results.json", json.dumps(results, indent=1))
     return results
-
-
-def suggested_budget(task: Task, recipes: Mapping[str, Recipe], share: float = 1.0) -> int:
-    """Find a number of parameters for a study, near to that which the task suggests.
-
-    Args:
-        task: The task.
-        recipes: What is compared.
-        share: Which part of the suggested number it shall be.
-
-    Returns:
-        A number that all recipes can have within 2 %.
-
-    Raises:
-        InputError: There is none.
-    """
-    models = [
-        (recipe.model, _options(task, recipe))
-        for recipe in recipes.values()
-        if recipe.kind != "floor"
-    ]
-    return common_budget(models, round(share * task.parameters))
-
-
-def _options(task: Task, recipe: Recipe) -> dict[str, Any]:
-    """Give what the builder of a recipe's model takes beside its width."""
-    return {
-        "in_features": task.in_features,
-        **recipe.options,
-        "out_features": task.out_features,
-    }
-
-
-def _plan(task: Task, recipe: Recipe, config: StudyConfig) -> tuple[Spec, TrainConfig]:
-    """Settle a recipe's width and training."""
-    training = recipe.training
-    if config.epochs is not None:
-        training = replace(training, epochs=config.epochs)
-    if recipe.kind == "floor":
-        return _floor(task, recipe), training
-    spec = matched(recipe.model, _options(task, recipe), config.parameters or task.parameters)
-    with torch.device("meta"):
-        check_fits(spec.name, spec.build(), task)
-    return spec, training
-
-
-def _floor(task: Task, recipe: Recipe) -> Spec:
-    """Settle a floor, which has no width: the features that it takes, and its options."""
-    build = MODELS[known_name(recipe.model, MODELS, "model")].build
-    taken = inspect.signature(build).parameters
-    features = {
-        "in_features": task.in_features,
-        "out_features": task.out_features,
-        "tokens": task.tokens,
-    }
-    options = {name: count for name, count in features.items() if name in taken}
-    spec = Spec(recipe.model, options | recipe.options)
-    with torch.device("meta"):
-        fitted = isinstance(spec.build(), Fitted)
-    if not fitted:
-        raise InputError(
-            f"a recipe of kind 'floor' needs a model that is fitted, and '{recipe.model}' is "
-            "trained. Call the recipe 'recurrent' or 'feed-forward'."
-        )
-    return spec
 
 
 def _identity(
