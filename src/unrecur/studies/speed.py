@@ -1,14 +1,19 @@
-"""How fast a model is: in training, over whole sequences, and one step at a time."""
+"""How fast a model is: in training, over whole sequences, one step at a time; what it holds."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import median
 
 import torch
+from torch import Tensor
 
 from unrecur.core.equivalence import check_equivalence
-from unrecur.core.model import AbstractBlockModel, AbstractSequenceModel
-from unrecur.core.state import map_state
+from unrecur.core.model import (
+    AbstractBlockModel,
+    AbstractConditionalModel,
+    AbstractSequenceModel,
+)
+from unrecur.core.state import leaves, map_state
 from unrecur.data.running import lengths_for, start_state
 from unrecur.data.task import Task
 from unrecur.train.evaluate import summed_losses
@@ -67,6 +72,27 @@ def measure_speed(model: AbstractSequenceModel, task: Task, batch_size: int) -> 
         model.zero_grad()
         model.eval()
     return speeds
+
+
+def held_bytes(model: AbstractSequenceModel) -> dict[str, int]:
+    """Count what a model holds.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The bytes of its parameters and buffers; and, for a model with a step form that starts from
+        nothing, "state", the bytes that one stream carries from step to step.
+    """
+    held = {"parameters": _bytes([*model.parameters(), *model.buffers()])}
+    streams = not isinstance(model, AbstractBlockModel | AbstractConditionalModel)
+    if streams and model.receptive_field.causal:
+        held["state"] = _bytes(leaves(model.init_state(1)))
+    return held
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _seconds(run: Callable[[], None], device: torch.device) -> float:

@@ -15,7 +15,7 @@ from unrecur.models.spec import Spec, save_model
 from unrecur.studies.config import StudyConfig
 from unrecur.studies.listener import Listener
 from unrecur.studies.recipes import Recipe
-from unrecur.studies.speed import measure_speed
+from unrecur.studies.speed import held_bytes, measure_speed
 from unrecur.train.config import TrainConfig
 from unrecur.train.devices import fabric_on
 from unrecur.train.evaluate import evaluate
@@ -104,6 +104,7 @@ def run_trial(
         row |= _audit(model, task)
     listener.stage("speed")
     row["speed"] = measure_speed(model, task, training.batch_size)
+    row["bytes"] = held_bytes(model)
     save_model(model_file(folder, name, seed), spec, model)
     row["wall_seconds"] = time.monotonic() - start
     listener.end(row)
