@@ -6,19 +6,20 @@ difference is none in practice.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import stdtrit
 
-RESAMPLES = 4000
+from unrecur.studies.power import power_sentence, seeds_to_decide
+from unrecur.studies.spread import Losses, spread_of
+
 TINY = 1e-12  # of a loss
 FARTHEST = 200.0  # of a logarithm, so that every number stays finite
 FEWEST_SEEDS, FEWEST_SEQUENCES = 2, 5
-Losses = Float[np.ndarray, "seeds sequences"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Verdict:
         margin: Differences up to this are none in practice.
         confidence: Of all intervals together.
         comparisons: One for each feed-forward candidate.
+        power: Where the intervals decide nothing: "sentence", and "seeds", how many would decide,
+            None where seeds alone would not.
+        pays_until: The number of inputs beyond which recurrence stops paying, where there is one.
+        gives_up: What one gives up without recurrence, a sentence each.
+        gains: What one gains.
     """
 
     answer: Literal["not needed", "needed", "undecided"]
@@ -64,6 +70,10 @@ class Verdict:
     margin: float
     confidence: float
     comparisons: list[Comparison]
+    power: dict[str, Any] | None = None
+    pays_until: int | None = None
+    gives_up: list[str] = field(default_factory=list)
+    gains: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Give the verdict as JSON values.
@@ -82,12 +92,9 @@ def compare(
 ) -> Comparison:
     """Compare two models on the same test sequences by the logarithm of the ratio of their metrics.
 
-    Its standard error is that of a paired bootstrap: each resample draws sequences and seeds, the
-    same for both models. A bootstrap of n seeds makes their variance too small by (n - 1) / n; what
-    is missing is added (Davison and Hinkley 1997, section 3.8). The interval is the logarithm plus
-    and minus that error times a quantile of Student's t, whose degrees of freedom (Satterthwaite)
-    are few where the seeds, which are few, make most of the error; and it is given as relative
-    differences. Logarithms keep it right where metrics differ by orders.
+    Its standard error is that of a paired bootstrap over sequences and seeds (`spread_of`). The
+    interval is the logarithm plus and minus that error times a quantile of Student's t; and it is
+    given as relative differences. Logarithms keep it right where metrics differ by orders.
 
     Args:
         feed_forward: The name of one model and the sums of its losses, none below 0, by seed and
@@ -99,42 +106,19 @@ def compare(
     Returns:
         The comparison. With one seed, the interval is over sequences alone.
     """
-    # A loss of 0 is taken for one that is as good as 0: logarithms need it.
-    ours, theirs = (losses + TINY * steps for losses in (feed_forward[1], recurrent[1]))
+    ours, theirs = (_above_zero(losses, steps) for losses in (feed_forward[1], recurrent[1]))
     metrics = [float(losses.mean(0).sum() / steps.sum()) for losses in (ours, theirs)]
     middle = math.log(metrics[0] / metrics[1])
-    error, freedom = _error(ours, theirs)
+    error, freedom = spread_of(ours, theirs).with_seeds(len(ours))
     reach = error * float(stdtrit(freedom, (1 + confidence) / 2))
     ends = (middle, middle - reach, middle + reach)
     difference, low, high = (math.expm1(min(end, FARTHEST)) for end in ends)
     return Comparison(feed_forward[0], recurrent[0], difference, low, high, *metrics)
 
 
-def _error(ours: Losses, theirs: Losses) -> tuple[float, float]:
-    """Give the standard error of the log ratio, and its degrees of freedom."""
-    seeds, sequences = ours.shape
-    resampled = float(_resampled(ours, theirs).var())
-    # The log ratio, to first order in what one seed adds to it.
-    by_seed = ours.sum(1) / ours.sum() - theirs.sum(1) / theirs.sum()
-    from_seeds = float(seeds * by_seed.var(ddof=1)) if seeds > 1 else 0.0
-    total = resampled + from_seeds / seeds
-    rest = max(total - from_seeds, 0.0)
-    parts = from_seeds**2 / max(seeds - 1, 1) + rest**2 / max(sequences - 1, 1)
-    return math.sqrt(total), total**2 / parts if parts > 0 else max(sequences - 1, 1)
-
-
-def _resampled(ours: Losses, theirs: Losses) -> Float[np.ndarray, " resamples"]:
-    """Draw seeds and sequences with replacement and give the log ratio of each draw."""
-    random = np.random.default_rng(0)
-    seeds, sequences = ours.shape
-    # How often each is drawn: sums over draws become matrix products.
-    of_seeds = random.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES)
-    of_sequences = random.multinomial(sequences, np.full(sequences, 1 / sequences), RESAMPLES)
-    sums = [
-        np.einsum("rs,sq,rq->r", of_seeds, losses, of_sequences, optimize=True)
-        for losses in (ours, theirs)
-    ]
-    return np.log(sums[0] / sums[1])
+def _above_zero(losses: Losses, steps: Float[np.ndarray, " sequences"]) -> Losses:
+    """Take a loss of 0 for one that is as good as 0: logarithms need it."""
+    return losses + TINY * steps
 
 
 def decide(
@@ -168,10 +152,11 @@ def decide(
     """
     shared = 1 - (1 - confidence) / max(len(candidates), 1)
     name, all_losses = recurrent
-    comparisons = []
-    for candidate in candidates.items():
-        part = (parts or {}).get(candidate[0], np.arange(len(steps)))
-        comparisons.append(compare(candidate, (name, all_losses[:, part]), steps[part], shared))
+    pairs = []
+    for candidate, ours in candidates.items():
+        part = (parts or {}).get(candidate, np.arange(len(steps)))
+        pairs.append(((candidate, ours), (name, all_losses[:, part]), steps[part]))
+    comparisons = [compare(*pair, shared) for pair in pairs]
     comparisons.sort(key=lambda entry: entry.high)
     reasons = [_reason(entry, margin) for entry in comparisons]
     obstacle = _obstacle(comparisons, recurrent, floors, len(steps))
@@ -185,7 +170,25 @@ def decide(
         answer, headline = "needed", f"Every feed-forward candidate is {worse}."
     else:
         headline = f"These trials do not show whether every feed-forward candidate is {worse}."
-    return Verdict(answer, headline, reasons, margin, confidence, comparisons)
+    power = _power(pairs, margin, shared) if answer == "undecided" and not obstacle else None
+    return Verdict(answer, headline, reasons, margin, confidence, comparisons, power)
+
+
+def _power(
+    pairs: Sequence[tuple[tuple[str, Losses], tuple[str, Losses], np.ndarray]],
+    margin: float,
+    confidence: float,
+) -> dict[str, Any]:
+    """Say how many seeds would decide."""
+    counts = []
+    edge = math.log1p(margin)
+    for (_, ours), (_, theirs), steps in pairs:
+        ours, theirs = _above_zero(ours, steps), _above_zero(theirs, steps)
+        middle = math.log(ours.sum() / theirs.sum())
+        seeds = seeds_to_decide(middle, edge, spread_of(ours, theirs), confidence)
+        counts.append((middle < edge, seeds))
+    sentence, needed = power_sentence(counts, len(pairs[0][0][1]))
+    return {"sentence": sentence, "seeds": needed}
 
 
 def _obstacle(
