@@ -1,45 +1,36 @@
 """The end of a study: the least window of the best recurrent model, and the verdict."""
 
-from dataclasses import asdict, dataclass, field, replace
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from unrecur._check import CorruptFileError
-from unrecur.audits.memory import LONGEST_WINDOW, sight, windowed_scores
-from unrecur.data.task import Some, Task
-from unrecur.models.spec import load_model
+from unrecur.audits.memory import LONGEST_WINDOW
+from unrecur.data.task import Task
+from unrecur.models.spec import Spec, load_model
 from unrecur.studies.config import StudyConfig
-from unrecur.studies.shorten import least_window, left_out
+from unrecur.studies.contexts import contexts
+from unrecur.studies.trade import field_sentences, metric_sentences, pays_until, ratio_sentences
 from unrecur.studies.trial import can_be_truncated, model_file
-from unrecur.studies.verdict import decide
+from unrecur.studies.truncated import Truncated, truncate
+from unrecur.studies.verdict import Verdict, decide
 from unrecur.train.devices import fabric_on
 
 Row = dict[str, Any]
 # A window counts as feed-forward in the verdict if at so many of the test steps it leaves earlier
 # inputs out; one that holds whole sequences is the recurrent model under another name.
 RESTRICTS = 0.5
-VISITS = 2**23  # steps of a model for the test split seen through windows; else a part of it is
-
-
-@dataclass(frozen=True)
-class Truncated:
-    """A model on its least window, on the test split.
-
-    Attributes:
-        record: What the results say of it: JSON values.
-        losses: The sum of its losses by seed and sequence; None where no window is good enough.
-        sequences: The numbers of these sequences.
-    """
-
-    record: dict[str, Any]
-    losses: np.ndarray | None = None
-    sequences: np.ndarray = field(default_factory=lambda: np.arange(0))
 
 
 def conclude(task: Task, rows: list[Row], config: StudyConfig, folder: Path) -> dict[str, Any]:
     """Truncate the best recurrent model and decide.
+
+    Models are compared on the seeds that all of them have: a trial that failed leaves its seed out.
 
     Args:
         task: The task.
@@ -48,31 +39,36 @@ def conclude(task: Task, rows: list[Row], config: StudyConfig, folder: Path) -> 
         folder: The study's folder, with the models.
 
     Returns:
-        The verdict and the truncation: JSON values.
+        The verdict, the truncation, and the comparison by context: JSON values.
 
     Raises:
         CorruptFileError: A model is missing or is not that of its row.
     """
-    by_name: dict[str, list[Row]] = {}
-    for row in rows:
-        by_name.setdefault(row["model"], []).append(row)
+    by_name = comparable(rows)
     recurrent = {name: found for name, found in by_name.items() if _kind(found) == "recurrent"}
+    if not recurrent:
+        return nothing("No recurrent model has finished a trial.", config)
     # All choices are made on the validation split; the test split is for the verdict alone.
     best = min(recurrent, key=lambda name: _mean(recurrent[name], "valid"))
     losses = {
         name: np.array([row["test_losses"] for row in found]) for name, found in by_name.items()
     }
     candidates = {name: losses[name] for name in by_name if _kind(by_name[name]) == "feed-forward"}
+    windows = {name: k for name in candidates if (k := inputs_seen(by_name[name][0])) is not None}
     steps = task.counted("test").astype(float)
     models = [_model(row, folder, config) for row in recurrent[best]]
-    short, parts, notes = None, {}, []
+    short, parts, notes, context = None, {}, [], []
     if all(can_be_truncated(model) for model in models):
-        short = truncate(best, models, task, losses[best], steps, config)
+        seen = {name: (k, losses[name]) for name, k in windows.items()}
+        context = contexts(task, seen, (best, losses[best]), models, config.confidence)
+        seeds = [row["seed"] for row in recurrent[best]]
+        short = truncate(best, models, seeds, task, losses[best], config.tolerance)
         name = f"{best} on {short.record['k']} inputs"
         if short.losses is None:
             notes.append(f"{best} on its last {LONGEST_WINDOW} inputs is still worse than on all.")
         elif short.record["left_out"] >= RESTRICTS:
             candidates[name], parts[name] = short.losses, short.sequences
+            windows[name] = short.record["k"]
         else:
             notes.append(
                 f"{name} is no feed-forward candidate: at {100 * short.record['left_out']:.0f} % "
@@ -84,57 +80,92 @@ def conclude(task: Task, rows: list[Row], config: StudyConfig, folder: Path) -> 
     verdict = decide(
         candidates, (best, losses[best]), floors, steps, config.margin, config.confidence, parts
     )
+    if verdict.comparisons:
+        verdict = _with_trade(verdict, by_name, windows, short, task.unit)
     verdict = replace(verdict, reasons=[*verdict.reasons, *notes])
-    return {"verdict": verdict.as_json(), "truncation": short.record if short else None}
+    return {
+        "verdict": verdict.as_json(),
+        "truncation": short.record if short else None,
+        "context": context,
+    }
 
 
-def truncate(
-    name: str,
-    models: list[Any],
-    task: Task,
-    losses: np.ndarray,
-    steps: np.ndarray,
-    config: StudyConfig,
-) -> Truncated:
-    """Truncate a model to its least window, and see what the test split says about it.
+def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Group the rows that the verdict compares by model: those matched in parameters.
 
     Args:
-        name: The model's name.
-        models: The model, by seed.
-        task: The task.
-        losses: Its losses on all inputs, by seed and test sequence.
-        steps: The number of steps of each test sequence that count.
+        rows: The rows of all trials.
+
+    Returns:
+        The rows of each model, of the seeds that all trained models have.
+    """
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.get("match", "parameters") == "parameters":
+            by_name.setdefault(row["model"], []).append(row)
+    trained = [found for found in by_name.values() if _kind(found) != "floor"]
+    common = (
+        set.intersection(*({row["seed"] for row in found} for found in trained))
+        if trained
+        else set()
+    )
+    return {
+        name: found if _kind(found) == "floor" else [row for row in found if row["seed"] in common]
+        for name, found in by_name.items()
+        if common or _kind(found) == "floor"
+    }
+
+
+def nothing(why: str, config: StudyConfig) -> dict[str, Any]:
+    """Conclude nothing.
+
+    Args:
+        why: Why, in a sentence.
         config: The settings of the study.
 
     Returns:
-        What was found.
+        What `conclude` gives.
     """
-    record: dict[str, Any] = {
-        "model": name,
-        "seeds": list(range(len(models))),
-        "tolerance": config.tolerance,
-    }
-    k = least_window(models, task, config.tolerance)
-    if k is None:
-        return Truncated(record | {"k": None})
-    most = int(task.steps("test") * min(1.0, VISITS / (k * steps.sum())))
-    part = task.part("test", most)
-    kept = part.splits["test"]
-    sequences = kept.index if isinstance(kept, Some) else np.arange(len(steps))
-    short = np.array([windowed_scores(m, part, "test", k).loss.tolist() for m in models])
-    sights = [sight(model, task, "test") for model in models]
-    points = [seen.point(k, seen.certify()) for seen in sights]
-    bounds = [point.bound for point in points if point.bound is not None]
-    counted = steps[sequences].sum()
-    record |= {
-        "k": k,
-        "left_out": left_out(task, "test", k),
-        "metric": float(short.sum(1).mean() / counted),
-        "full_metric": float(losses[:, sequences].sum(1).mean() / counted),
-        "output_error_max": max(point.error_max for point in points),
-        "bound": max(bounds) if len(bounds) == len(points) else None,
-    }
-    return Truncated(record, short, sequences)
+    verdict = Verdict("undecided", why, [], config.margin, config.confidence, [])
+    return {"verdict": verdict.as_json(), "truncation": None, "context": []}
+
+
+def inputs_seen(row: Row) -> int | None:
+    """Count the inputs that an output of a trial's model sees.
+
+    Args:
+        row: The trial's row.
+
+    Returns:
+        The number; None where there is no limit, or the model looks ahead.
+    """
+    with torch.device("meta"):
+        field = Spec(row["spec"]["name"], row["spec"]["options"]).build().receptive_field
+    return int(field.length) if field.causal and math.isfinite(field.length) else None
+
+
+def _with_trade(
+    verdict: Verdict,
+    by_name: dict[str, list[Row]],
+    windows: dict[str, int],
+    short: Truncated | None,
+    unit: str,
+) -> Verdict:
+    """Say what the best candidate gives up and gains, and from where recurrence does not pay."""
+    entry = verdict.comparisons[0]
+    name = entry.feed_forward
+    said = [metric_sentences(entry, unit)]
+    if name in by_name:
+        said.append(ratio_sentences(by_name[name], by_name[entry.recurrent]))
+    if name in windows:
+        bound = short.record.get("bound") if short else None
+        said.append(field_sentences(windows[name], name not in by_name, bound))
+    return replace(
+        verdict,
+        gives_up=[sentence for lost, _ in said for sentence in lost],
+        gains=[sentence for _, won in said for sentence in won],
+        pays_until=pays_until(windows, verdict.comparisons, verdict.margin),
+    )
 
 
 def _kind(rows: list[Row]) -> str:

@@ -1,10 +1,35 @@
 """The least window: how few of the last inputs a trained recurrent model needs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from unrecur.audits.memory import sight, windows_of
+from unrecur.audits.memory import sight, windowed_scores, windows_of
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.data.task import Split, Task, known_steps
+from unrecur.data.task import Some, Split, Task, known_steps
+
+VISITS = 2**23  # steps of a model for the test split seen through windows; else a part of it is
+
+
+def windowed_losses(
+    models: Sequence[AbstractSequenceModel], task: Task, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score models that see only the last k inputs on the test split, or on a part of a large one.
+
+    Args:
+        models: The same model with several seeds.
+        task: The task.
+        k: The length of the window.
+
+    Returns:
+        The sums of the losses by seed and sequence, and the numbers of these sequences.
+    """
+    most = int(task.steps("test") * min(1.0, VISITS / (k * task.counted("test").sum())))
+    part = task.part("test", most)
+    kept = part.splits["test"]
+    sequences = kept.index if isinstance(kept, Some) else np.arange(len(task.splits["test"]))
+    losses = [windowed_scores(model, part, "test", k).loss.tolist() for model in models]
+    return np.array(losses), sequences
 
 
 def left_out(task: Task, split: Split, k: int) -> float:
