@@ -86,6 +86,15 @@ FLAGS = {
         "--device",
         "--epochs",
         "--smoke",
+        "--trials",
+        "--prune",
+        "--max-trials",
+        "--max-seconds",
+        "--storage",
+        "--ray",
+        "--cpus-per-trial",
+        "--gpus-per-trial",
+        "--tensorboard",
     },
     "train": TASK
     | {
@@ -347,9 +356,9 @@ def test_a_place_that_is_a_file_is_one_message(tmp_path):
 
 
 def test_ctrl_c_leaves_a_study_to_go_on_with(tmp_path, monkeypatch):
-    from unrecur.studies import study
+    from unrecur.studies import worker
 
-    real, calls = study.run_trial, []
+    real, calls = worker.run_trial, []
 
     def interrupted(*arguments):
         calls.append(arguments[1])
@@ -357,9 +366,9 @@ def test_ctrl_c_leaves_a_study_to_go_on_with(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(study, "run_trial", interrupted)
+    monkeypatch.setattr(worker, "run_trial", interrupted)
     assert "The same command goes on" in run("study", "small", "--smoke", code=130)
-    monkeypatch.setattr(study, "run_trial", real)
+    monkeypatch.setattr(worker, "run_trial", real)
     assert "2 of 10 trials are finished already" in run("study", "small", "--smoke")
 
 

@@ -22,7 +22,7 @@ from unrecur.train.config import TrainConfig
 from unrecur.train.evaluate import evaluate
 
 CONFIG = StudyConfig(seeds=2, parameters=2700, epochs=2)
-TIMED = {"speed", "seconds", "wall_seconds", "created", "environment", "command"}
+TIMED = {"speed", "estimate", "seconds", "wall_seconds", "created", "environment", "command"}
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +221,7 @@ def test_recipes_of_ones_own(tmp_path):
 
 
 def test_a_recipe_that_looks_ahead_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr("unrecur.studies.study.run_trial", lambda *_: pytest.fail("a trial ran"))
+    monkeypatch.setattr("unrecur.studies.worker.run_trial", lambda *_: pytest.fail("a trial ran"))
     training, config = TrainConfig(epochs=1, batch_size=4), StudyConfig(parameters=20_000)
     recipes = {
         "mine": Recipe("elman", "recurrent", {}, training),

@@ -76,9 +76,22 @@ class Bars(Listener):
         if finished:
             self.console.print(f"{finished} of {trials} trials are finished already.")
 
+    def estimate(self, seconds: float, tuning: int, final: int) -> None:
+        """Say how long it will take; see `Listener.estimate`."""
+        parts = [f"{tuning} tuning trials"] * bool(tuning) + [f"{final} final ones"]
+        self.console.print(
+            f"About {_duration(seconds)} of training for one worker: {', '.join(parts)}."
+        )
+
+    def count(self, finished: int, running: int) -> None:
+        """Count the trials of all workers; see `Listener.count`."""
+        self.finished = finished
+        self.progress.update(self.whole, completed=finished)
+
     def begin(self, model: str, seed: int) -> None:
         """Name the trial; see `Listener.begin`."""
-        self.name = f"{model}, seed {seed}"
+        tuning = "setting" in model
+        self.name = model if tuning else f"{model}, seed {seed}"
         self.progress.reset(self.part, description=self.name, visible=True)
 
     def train(self, progress: checkpoint.Progress, batches: int, epochs: int) -> None:
@@ -104,3 +117,23 @@ class Bars(Listener):
             f"{self.name}: {said} ({row['parameters']:,} parameters{epoch})", highlight=False
         )
         self.name = "study"
+
+    def tuned(self, model: str, number: int, value: float | None) -> None:
+        """Count the trial and write its line; see `Listener.tuned`."""
+        self.finished += 1
+        self.progress.update(self.whole, completed=self.finished)
+        said = "given up early" if value is None else f"valid {value:.4f} {self.unit}"
+        self.console.print(f"{model}, setting {number}: {said}", highlight=False)
+        self.name = "study"
+
+    def failed(self, model: str, reason: str) -> None:
+        """Say what failed; see `Listener.failed`."""
+        self.console.print(f"{model}: {reason}", style="yellow", highlight=False)
+
+
+def _duration(seconds: float) -> str:
+    """Write a duration in the unit that fits it."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"

@@ -62,7 +62,7 @@ def _experiment(
 
     if task == THEOREM:
         others |= {"seeds": seeds, "device": None if device == "cpu" else device}
-    given = sorted(name for name, value in others.items() if value not in (None, []))
+    given = sorted(name for name, value in others.items() if value not in (None, [], False))
     if given:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"'{task}' is an experiment of its own, which has no {named}.")
@@ -103,10 +103,53 @@ def study(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Tiny models, two epochs: shows that everything runs.")
     ] = False,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="Settings that each family tries first (learning rate, dropout, clipping).",
+            show_default="0: those of the recipes",
+        ),
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="End settings early that fall behind others.")
+    ] = False,
+    max_trials: Annotated[
+        int | None,
+        typer.Option(help="Run no more trials than this in all.", show_default="no limit"),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Stop after this long and conclude; run again, it goes on.",
+            show_default="no limit",
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="The database: sqlite:///study.db, postgresql://user:password@host/name.",
+            show_default="study.db in the folder",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Run trials on this Ray cluster: host:port, or auto (extra ray)."),
+    ] = None,
+    cpus_per_trial: Annotated[
+        float | None, typer.Option(help="Of the Ray cluster.", show_default="1")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="Of the Ray cluster.", show_default="0")
+    ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write each epoch for TensorBoard, in the folder."),
+    ] = False,
 ) -> None:
     """Train both families at a matched budget and give a verdict with its evidence.
 
-    Ends with a table, a verdict and a page, report.html. Run again, it skips what is finished.
+    Ends with a table, a verdict and a page, report.html. Run again, it skips what is finished; run
+    by several processes at once on the same folder (and --storage), they share the trials.
 
     In the place of TASK may stand an experiment of its own: theorem (training on windows against
     training on all inputs), or a comparison: initialization, activation, clipping, long-memory and
@@ -120,7 +163,7 @@ def study(
     from unrecur.cli.progress import Bars
     from unrecur.report.page import write_page
     from unrecur.report.table import print_results
-    from unrecur.studies.config import SMOKE, StudyConfig
+    from unrecur.studies.config import SMOKE, StudyConfig, Workplace
     from unrecur.studies.plan import suggested_budget
     from unrecur.studies.recipes import recipes_for
     from unrecur.studies.study import study as run
@@ -136,18 +179,27 @@ def study(
         parameters=config.parameters if parameters is None else parameters,
         epochs=config.epochs if epochs is None else epochs,
         device=device,
+        trials=trials or 0,
+        prune=prune,
+        max_trials=max_trials,
+        max_seconds=max_seconds,
     )
+    shares = {"cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial}
+    given = {name: share for name, share in shares.items() if share is not None}
+    place = Workplace(storage, ray, tensorboard=tensorboard, **given)
     folder = out or Path("runs") / (f"{task.name}-smoke" if smoke else task.name)
     console = Console()
     with Bars(console, task.unit) as listener:
-        results = run(task, folder, config, listener=listener, command=_command())
+        results = run(task, folder, config, listener=listener, command=_command(), workplace=place)
     write_page(results, folder / "report.html")
     print_results(results, console)
     console.print(f"The page: {folder / 'report.html'}", soft_wrap=True, highlight=False)
 
 
 def _command() -> str:
-    """Give the command line as it can be typed again."""
+    """Give the command line as it can be typed again, but for the password of a database."""
+    import re
     import sys
 
-    return shlex.join(["unrecur", *sys.argv[1:]])
+    typed = shlex.join(["unrecur", *sys.argv[1:]])
+    return re.sub(r"(://[^:/@\s]*:)[^@\s]*@", r"\1***@", typed)

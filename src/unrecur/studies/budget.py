@@ -15,6 +15,10 @@ WIDEST = 2**24
 FINER, FEWER, MORE = 1.005, 139, 278  # 1.005^-139 is a half, 1.005^278 is 4
 
 
+class BudgetError(InputError):
+    """A model cannot have so many parameters."""
+
+
 def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
     """Find the width with which a model comes nearest to a number of parameters.
 
@@ -27,7 +31,8 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
         The spec, with `hidden` chosen.
 
     Raises:
-        InputError: The number is below 1, no width comes within 2 %, or an option is wrong.
+        BudgetError: No width comes within 2 %.
+        InputError: The number is below 1, or an option is wrong.
 
     Example:
         >>> spec = matched("lstm", {"in_features": 88, "out_features": 88}, 120_000)
@@ -57,7 +62,7 @@ def matched(model: str, options: dict[str, Any], parameters: int) -> Spec:
         width = _crossing(filled, parameters)
         nearest = min((filled(w) for w in (max(1, width - 1), width)), key=distance)
     if distance(nearest) > MATCHED * parameters:
-        raise InputError(
+        raise BudgetError(
             f"no width gives a {model} {parameters} parameters within {MATCHED:.0%}; the nearest "
             f"has {nearest.parameters}. Ask for about that many, or for more."
         )

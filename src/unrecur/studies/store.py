@@ -1,12 +1,14 @@
-"""What a study has found so far: an optuna storage in the study's folder.
+"""What a study has found so far: an optuna storage, in the study's folder or elsewhere.
 
-A trial is added in one transaction when it is complete, with its row in its attributes; a study
-killed at any moment has whole trials only. Optuna's own tools (its dashboard) read the same file.
+A study's trials are in several studies of optuna's: the final ones in one, those that tune a recipe
+in one of their own, as each has its own search space. A row is added before its trial is complete;
+a study killed at any moment has whole rows only. Optuna's own tools (its dashboard) read the same.
 """
 
 import contextlib
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,17 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
-from sqlalchemy import URL, NullPool
-from sqlalchemy.exc import DatabaseError
 
-from unrecur._check import CorruptFileError, InputError
+from unrecur._check import InputError
 from unrecur._files import write_atomic
+from unrecur.studies.listing import Listing, attributes_of
+from unrecur.studies.storage import DATABASE, guarded, open_storage, place_of
 
-DATABASE = "study.db"
+__all__ = ["DATABASE", "FINAL", "LARGEST_SEED", "Store", "locked", "shared"]
+
 LARGEST_SEED = 2**31
+FINAL = "final"  # the part with the trials that make rows
+WAIT = 120.0  # seconds for the folder, which each holds for moments
 
 
 class Store:
@@ -30,53 +35,150 @@ class Store:
     Args:
         folder: The study's folder.
         identity: What the study is; rows of another one are not mixed with its own.
+        url: The database; None for a file in the folder.
+        name: The name of the study in the database.
 
     Raises:
-        InputError: The folder holds another study.
+        InputError: The folder or the database holds another study.
         CorruptFileError: The database is damaged.
+        OSError: The database cannot be reached or written.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        self.folder = folder
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with self._database():
-            url = URL.create("sqlite", database=str(folder / DATABASE))
-            storage = optuna.storages.RDBStorage(
-                url.render_as_string(), engine_kwargs={"poolclass": NullPool}
-            )
-            self._study = optuna.create_study(
-                storage=storage, study_name="unrecur", load_if_exists=True
-            )
-            written = self._study.user_attrs.get("identity")
+    def __init__(
+        self,
+        folder: Path,
+        identity: dict[str, Any],
+        url: str | None = None,
+        name: str = "unrecur",
+    ) -> None:
+        self.folder, self.url, self.name = folder, url, name
+        self.place = place_of(folder, url)
+        self._studies: dict[str, optuna.Study] = {}
+        self._listings: dict[str, Listing] = {}
+        with shared(folder), guarded(self.place):
+            self.storage = open_storage(folder, url)
+            final = self.study(FINAL)
+            written = final.user_attrs.get("identity")
+            if written is not None:
+                self._compare(written, json.loads(json.dumps(identity)))
+            if url is not None:
+                self._compare_folder(final)
             if written is None:
-                self._study.set_user_attr("identity", identity)
-        if written is not None:
-            self._compare(written, json.loads(json.dumps(identity)))
+                final.set_user_attr("identity", identity)
 
     def _compare(self, written: dict[str, Any], identity: dict[str, Any]) -> None:
         """Refuse to mix the rows of two studies."""
         for key in identity:
             if written.get(key) != identity[key]:
+                holds = f"the folder {self.folder}" if self.url is None else self.place
+                cure = "Choose another folder with --out, or delete this one."
+                if self.url is not None:
+                    cure = "Choose another database with --storage."
                 raise InputError(
-                    f"the folder {self.folder} holds another study: its {key} is "
-                    f"{json.dumps(written.get(key))}, not {json.dumps(identity[key])}. Choose "
-                    "another folder with --out, or delete this one."
+                    f"{holds} holds another study: its {key} is "
+                    f"{json.dumps(written.get(key))}, not {json.dumps(identity[key])}. {cure}"
                 )
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Give the rows of the finished trials, in the order of seeds and recipes of the study.
+    def _compare_folder(self, final: optuna.Study) -> None:
+        """Refuse a folder that is not the one of the other workers: models are passed in it."""
+        path = self.folder / "folder.json"
+        token = json.loads(path.read_text())["token"] if path.exists() else None
+        written = final.user_attrs.get("folder")
+        if written is not None and written != token:
+            raise InputError(
+                f"the study '{self.name}' in {self.place} belongs to another folder than "
+                f"{self.folder}. All its workers must share one folder (on a network drive, for "
+                "several machines): name that one with --out, or choose another --storage."
+            )
+        if written is None:
+            token = token or uuid.uuid4().hex
+            write_atomic(path, json.dumps({"token": token}))
+            final.set_user_attr("folder", token)
+
+    def study(self, part: str, pruner: optuna.pruners.BasePruner | None = None) -> optuna.Study:
+        """Give the optuna study that holds a part of the trials; make it if it is new.
+
+        Args:
+            part: `FINAL`, or the name of another part.
+            pruner: Ends trials early; none does where left out.
 
         Returns:
-            The rows.
+            The optuna study.
         """
-        with self._database():
-            trials = self._study.get_trials(deepcopy=False)
-        found = {}
-        for trial in trials:
-            row = trial.user_attrs.get("row")
+        if part not in self._studies:
+            name = self.name if part == FINAL else f"{self.name} {part}"
+            self._studies[part] = optuna.create_study(
+                storage=self.storage,
+                study_name=name,
+                load_if_exists=True,
+                sampler=optuna.samplers.RandomSampler(),  # draws are settled before
+                pruner=pruner or optuna.pruners.NopPruner(),
+            )
+        return self._studies[part]
+
+    def listing(self, part: str) -> Listing:
+        """Give what lists the trials of a part.
+
+        Args:
+            part: The name of the part.
+
+        Returns:
+            The listing; the same at each call.
+        """
+        if part not in self._listings:
+            study = self.study(part)._study_id
+            self._listings[part] = Listing(self.storage, study)
+        return self._listings[part]
+
+    def settled(self, name: str, settle: Callable[[], Any]) -> Any:
+        """Give what the first worker has settled for all of them.
+
+        Args:
+            name: What it is called.
+            settle: Settles it: JSON values, not None.
+
+        Returns:
+            What was settled.
+        """
+        with shared(self.folder), guarded(self.place):
+            final = self.study(FINAL)
+            found = final.user_attrs.get(name)
+            if found is None:
+                final.set_user_attr(name, settle())
+                found = final.user_attrs[name]
+        return found
+
+    def rows(self, part: str = FINAL) -> list[dict[str, Any]]:
+        """Give the rows of the finished trials, in the order in which they were begun.
+
+        Args:
+            part: Of which trials.
+
+        Returns:
+            The rows, one for each model and seed.
+        """
+        with guarded(self.place):
+            done = [entry.id for entry in self.listing(part).read() if entry.state.is_finished()]
+            held = attributes_of(self.storage, done, ("row",))
+        found: dict[tuple[str, int], dict[str, Any]] = {}
+        for trial in done:
+            row = held.get(trial, {}).get("row")
             if row is not None:
-                found[row["model"], row["seed"]] = row
+                found.setdefault((row["model"], row["seed"]), row)
         return list(found.values())
+
+    def rows_of(self, trials: list[int]) -> list[dict[str, Any]]:
+        """Give the rows of trials.
+
+        Args:
+            trials: Their ids in the storage.
+
+        Returns:
+            Their rows, in this order.
+        """
+        with guarded(self.place):
+            held = attributes_of(self.storage, trials, ("row",))
+        return [held[trial]["row"] for trial in trials]
 
     def add(self, row: dict[str, Any], names: list[str]) -> None:
         """Add a finished trial.
@@ -97,8 +199,8 @@ class Store:
             value=valid,
             user_attrs={"row": row},
         )
-        with self._database():
-            self._study.add_trial(trial)
+        with guarded(self.place):
+            self.study(FINAL).add_trial(trial)
         self.export()
 
     def export(self) -> None:
@@ -106,40 +208,34 @@ class Store:
         lines = [json.dumps(row) + "\n" for row in self.rows()]
         write_atomic(self.folder / "rows.jsonl", "".join(lines))
 
-    @contextlib.contextmanager
-    def _database(self) -> Iterator[None]:
-        """Turn what SQLite says into one clear error."""
-        path = self.folder / DATABASE
-        try:
+
+@contextlib.contextmanager
+def shared(folder: Path) -> Iterator[None]:
+    """Keep the other workers of a study out for a moment.
+
+    Args:
+        folder: The study's folder; made if there is none.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OSError: Another process has held it for minutes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".moment", timeout=WAIT):
             yield
-        except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
-            reason = _reason(error)
-            if any(word in reason for word in ("locked", "busy")):
-                raise OSError(
-                    f"another program is using {path}; try again when it is done"
-                ) from error
-            if any(word in reason for word in ("full", "unable to open", "readonly", "I/O")):
-                raise OSError(f"cannot write {path}: {reason}") from error
-            raise CorruptFileError(
-                f"the study's database {path} is damaged ({reason}). Delete it and run again: the "
-                "trained models beside it are kept and will not be trained again."
-            ) from error
-        except (KeyError, ValueError) as error:  # optuna's reading of a database not its own
-            raise CorruptFileError(
-                f"{path} is no database of a study ({error}). Delete it and run again."
-            ) from error
-
-
-def _reason(error: BaseException) -> str:
-    """Find what SQLite itself said."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(getattr(error, "orig", error))
+    except Timeout as error:
+        raise OSError(
+            f"another process has held {folder / '.moment'} for {WAIT:.0f} s. See what it does; "
+            "the same command goes on from here."
+        ) from error
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a study's folder.
+    """Keep other processes out of an experiment's folder.
 
     Args:
         folder: The folder; made if there is none.

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,16 +13,21 @@ from unrecur._check import InputError
 from unrecur._files import write_atomic
 from unrecur.data.task import SPLITS, Task
 from unrecur.data.tasks import load_task
-from unrecur.models.spec import Spec
 from unrecur.studies.conclude import conclude
-from unrecur.studies.config import StudyConfig
+from unrecur.studies.config import StudyConfig, Workplace
 from unrecur.studies.environment import environment
+from unrecur.studies.estimate import estimate
+from unrecur.studies.feasible import Plan, budget_of, check_limits, check_splits, planned
+from unrecur.studies.jobs import Job, final_jobs
 from unrecur.studies.listener import Listener
-from unrecur.studies.plan import plan_trial, suggested_budget
+from unrecur.studies.listing import Entry
+from unrecur.studies.plan import plan_trial
 from unrecur.studies.recipes import Recipe, recipes_for
-from unrecur.studies.store import Store, locked
-from unrecur.studies.trial import run_trial
-from unrecur.train.config import TrainConfig
+from unrecur.studies.store import Store
+from unrecur.studies.tables import write_parquet
+from unrecur.studies.tuning import tried, tuned, tuning_jobs
+from unrecur.studies.watch import Deadline
+from unrecur.studies.worker import Work, run_round
 from unrecur.train.devices import fabric_on
 
 Row = dict[str, Any]
@@ -35,11 +40,14 @@ def study(
     recipes: Mapping[str, Recipe] | None = None,
     listener: Listener | None = None,
     command: str = "",
+    workplace: Workplace | None = None,
 ) -> dict[str, Any]:
     """Compare recurrent and feed-forward models on a task at a matched budget, and give a verdict.
 
     Finished trials are kept in the folder; the same call goes on where the last one ended, however
-    it ended, and gives the same results as one that was not interrupted (times aside).
+    it ended, and gives the same results as one that was not interrupted (times aside). So do any
+    number of processes that make the same call on the same folder at once: each takes trials that
+    no other has taken, and all give the results when the last trial has ended.
 
     Args:
         task: The task, or the name of one whose data come with the package.
@@ -49,15 +57,17 @@ def study(
             `recipes_for`.
         listener: Hears how it goes.
         command: What to type to do it again, for the report.
+        workplace: Where trials run and are kept; in this process and the folder if left out.
 
     Returns:
         The results, as `results.json` in the folder has them: JSON values; see docs/study.md.
 
     Raises:
-        InputError: The folder holds another study or is in use, there is no recurrent recipe, or a
-            recipe's model does not fit the task.
+        InputError: The folder holds another study, there is no recurrent recipe, no recipe of a
+            family can have so many parameters, a recipe's model does not fit the task, the task is
+            too small, the limits contradict each other, or every trial failed.
         CorruptFileError: A file of the study is damaged.
-        OSError: The folder cannot be written.
+        OSError: The folder cannot be written, or the database not be reached.
 
     Example:
         >>> import tempfile, unrecur
@@ -69,58 +79,145 @@ def study(
     """
     task = load_task(task) if isinstance(task, str) else task
     config, listener, folder = config or StudyConfig(), listener or Listener(), Path(out)
+    place = workplace or Workplace()
     fabric_on(config.device)
     chosen = dict(recipes or recipes_for(task))
-    if config.parameters is None:
-        config = replace(config, parameters=suggested_budget(task, chosen))
-    if not any(recipe.kind == "recurrent" for recipe in chosen.values()):
-        raise InputError(
-            f"a study needs at least one recurrent recipe, got {', '.join(chosen) or 'none'}."
-        )
-    plan = {name: plan_trial(task, recipe, config) for name, recipe in chosen.items()}
-    with locked(folder):
-        store = Store(folder, _identity(task, config, plan))
-        done = {(row["model"], row["seed"]): row for row in store.rows()}
-        trials = [
-            (name, seed)
-            for seed in range(config.seeds)
-            for name, recipe in chosen.items()
-            if recipe.kind != "floor" or seed == 0
-        ]
-        listener.start(len(trials), sum(trial in done for trial in trials))
-        for name, seed in trials:
-            if (name, seed) not in done:
-                spec, training = plan[name]
-                row = run_trial(
-                    task, name, chosen[name], spec, training, seed, config, folder, listener
-                )
-                store.add(row, list(chosen))
-                done[name, seed] = row
-        store.export()  # a run that was killed may have added a row and not written it here
-        rows = [done[trial] for trial in trials]
-        start = time.monotonic()
-        listener.stage("least window and verdict")
-        conclusion = conclude(task, rows, config, folder)
-        results = {
-            "version": unrecur.__version__,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": command,
-            "seconds": time.monotonic() - start + sum(row["wall_seconds"] for row in rows),
-            "task": describe(task),
-            "settings": asdict(config),
-            **conclusion,
-            "rows": rows,
-            "environment": environment(config.device),
-        }
-        write_atomic(folder / "results.json", json.dumps(results, indent=1))
+    check_splits(task)
+    config = replace(config, parameters=budget_of(task, chosen, config))
+    plan, skipped = planned(task, chosen, config)
+    check_limits(chosen, plan, config)
+    for entry in skipped:
+        listener.failed(entry["model"], f"left out: {entry['reason']}")
+    name = "unrecur" if place.storage is None else f"unrecur {task.name}"
+    work = Work(task, config, folder, place, _identity(task, config, plan), name)
+    store = work.open()
+    trials, start = _run(work, store, chosen, plan, listener), time.monotonic()
+    store.export()
+    write_parquet(trials["rows"], folder / "rows.parquet")
+    listener.stage("least window and verdict")
+    conclusion = conclude(task, trials["rows"], config, folder)
+    if trials["stopped"]:
+        conclusion["verdict"]["reasons"].append(trials["stopped"])
+    spent = [*(row["wall_seconds"] for row in trials["rows"])]
+    spent += [found["seconds"] for found in trials["tuning"]]
+    results = {
+        "version": unrecur.__version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "seconds": time.monotonic() - start + sum(spent),
+        "task": describe(task),
+        "settings": asdict(config),
+        **conclusion,
+        "skipped": skipped,
+        **trials,
+        "environment": environment(config.device),
+    }
+    write_atomic(folder / "results.json", json.dumps(results, indent=1))
     return results
 
 
-def _identity(
-    task: Task, config: StudyConfig, plan: Mapping[str, tuple[Spec, TrainConfig]]
+def _run(
+    work: Work,
+    store: Store,
+    recipes: dict[str, Recipe],
+    plan: Plan,
+    listener: Listener,
 ) -> dict[str, Any]:
+    """Run all trials, and gather what came of them as the results have it."""
+    config, task = work.config, work.task
+    deadline = Deadline(config.max_seconds)
+    run = run_round if work.place.ray is None else _on_cluster()
+    names = {name: recipes[name] for name in plan}
+    draws = tuning_jobs(task, names, config) if config.trials else []
+    finals = final_jobs(names, plan, config.seeds)[: _room(config, len(draws))]
+    settled = work.claims(store, [*draws, *finals]).standing().ended
+    listener.start(len(draws) + len(finals), len(settled))
+    took = store.settled("estimate", lambda: estimate(task, [*draws, *finals], config))
+    _announce(took, draws, finals, settled, listener)
+    tuning: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    whole = True
+    if draws:
+        found = run(work, store, draws, listener, deadline)
+        ended = [(job, found.ended.get((job.part, job.key))) for job in draws]
+        tuning = [tried(job, entry) for job, entry in ended if entry is not None]
+        failures = [_failure(job, e) for job, e in ended if e and "reason" in e.ended]
+        whole = len(tuning) == len(draws)
+        if whole:
+            names = tuned(names, tuning)
+            plan = {name: plan_trial(task, recipe, config) for name, recipe in names.items()}
+            finals = final_jobs(names, plan, config.seeds)[: len(finals)]
+    rows: list[Row] = []
+    if whole:
+        found = run(work, store, finals, listener, deadline, len(draws))
+        ended = [(job, found.ended.get((job.part, job.key))) for job in finals]
+        failures += [_failure(job, e) for job, e in ended if e and "reason" in e.ended]
+        rows = store.rows_of([e.id for _, e in ended if e and "reason" not in e.ended])
+        whole = all(entry is not None for _, entry in ended)
+        if whole and not any(row["family"] != "floor" for row in rows):
+            raise InputError(f"every trial failed. The first: {failures[0]['reason']}")
+    return {
+        "tuning": tuning,
+        "failures": failures,
+        "estimate": took,
+        "stopped": _stopped(config, len(rows), len(finals), whole),
+        "rows": rows,
+    }
+
+
+def _on_cluster() -> Any:
+    """Give what runs a round on a cluster; Ray is imported by those who use it."""
+    from unrecur.studies.cluster import run_round_on_cluster
+
+    return run_round_on_cluster
+
+
+def _room(config: StudyConfig, draws: int) -> int | None:
+    """Say how many final trials there may be; None for all."""
+    return None if config.max_trials is None else config.max_trials - draws
+
+
+def _announce(
+    took: dict[str, Any],
+    draws: list[Job],
+    finals: list[Job],
+    settled: Collection[tuple[str, str]],
+    listener: Listener,
+) -> None:
+    """Say how long what is left will take."""
+    left = [[job for job in jobs if (job.part, job.key) not in settled] for jobs in (draws, finals)]
+    seconds = sum(took["by_model"].get(job.name, 0.0) for jobs in left for job in jobs)
+    if any(left):
+        listener.estimate(seconds, *map(len, left))
+
+
+def _failure(job: Job, entry: Entry) -> dict[str, Any]:
+    """Say what failed."""
+    tuning = job.number is not None
+    return {
+        "model": job.name,
+        "seed": None if tuning else job.seed,
+        "stage": "tuning" if tuning else "training",
+        "reason": entry.ended["reason"],
+    }
+
+
+def _stopped(config: StudyConfig, finished: int, planned: int, whole: bool) -> str | None:
+    """Say that a limit ended the study before it was through."""
+    if not whole:
+        return (
+            f"Stopped after {config.max_seconds:g} s, with {finished} of {planned} final trials "
+            "finished; the same command goes on."
+        )
+    if config.max_trials is not None:
+        return f"At most {config.max_trials} trials were asked for."
+    return None
+
+
+def _identity(task: Task, config: StudyConfig, plan: Plan) -> dict[str, Any]:
     """Say what makes two studies the same; more seeds may be added to one."""
-    settings = {key: value for key, value in asdict(config).items() if key != "seeds"}
+    free = ("seeds", "max_trials", "max_seconds")
+    settings = {key: value for key, value in asdict(config).items() if key not in free}
     return {
         "task": task.name,
         "version": unrecur.__version__,

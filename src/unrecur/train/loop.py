@@ -42,6 +42,10 @@ SAVE_EVERY = 30.0  # seconds between checkpoints within an epoch; one is always 
 Report = Callable[[Progress, int], None]
 
 
+class StoppedError(Exception):
+    """A report wants training to stop; the checkpoint goes on from that very batch."""
+
+
 @dataclass(frozen=True)
 class Trained:
     """What a training run ended with.
@@ -83,7 +87,7 @@ def train(
         device: "cpu", "cuda", "cuda:1", ...
         budget: The seconds of training after which to stop.
         report: Called after each batch and each epoch with the progress and the number of batches
-            in an epoch.
+            in an epoch. It may raise `StoppedError`.
         strategy: What several processes share, where `torchrun` started them: "ddp", each has the
             whole model, or "fsdp", each keeps a part of it. `batch_size` is that of all together,
             and the weights are those of one process up to rounding.
@@ -97,6 +101,7 @@ def train(
             before the batch that showed it; None where those are not finite.
         InputError: The model does not fit the task or the objective, or the checkpoint is damaged
             or another run's.
+        StoppedError: A report wanted training to stop.
         OSError: The checkpoint cannot be written.
     """
     run = _Run(spec, task, config, seed, checkpoint, device, strategy)
@@ -108,6 +113,9 @@ def train(
                 break
     except DivergedError as error:
         error.trained = run.kept(error)
+        raise
+    except StoppedError:
+        run.save()
         raise
     return Trained(run.best_model(), run.progress, stopped)
 
@@ -194,7 +202,7 @@ class _Run:
             self._learn([self.place.share(batch) for batch in group], budget)
             self._clock()
             if time.monotonic() - self.saved > SAVE_EVERY and self.place.processes == 1:
-                self._save()
+                self.save()
             report(progress, self.batches)
             if progress.seconds >= budget:
                 break
@@ -308,13 +316,13 @@ class _Run:
             self.best = {name: value.clone() for name, value in whole_state(self.bare).items()}
         progress.batch, progress.loss, progress.steps, self.state = 0, 0.0, 0, None
         self._clock()
-        self._save()
+        self.save()
 
     def _clock(self) -> None:
         """Count the time trained, that of earlier processes included."""
         self.progress.seconds = self.seconds_before + time.monotonic() - self.resumed
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """Write the checkpoint."""
         self.saved = time.monotonic()
         self.progress.scale = self.place.scale()
