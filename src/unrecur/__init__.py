@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from unrecur.studies.comparison import compare as compare
     from unrecur.studies.config import StudyConfig as StudyConfig
     from unrecur.studies.distill import distill as distill
+    from unrecur.studies.lookback import lookback as lookback
     from unrecur.studies.study import study as study
     from unrecur.studies.theorem import theorem as theorem
     from unrecur.train.config import TrainConfig as TrainConfig
@@ -181,6 +182,7 @@ _HOMES = {
     "stream": "streams.stream",
     "StudyConfig": "studies.config",
     "distill": "studies.distill",
+    "lookback": "studies.lookback",
     "study": "studies.study",
     "theorem": "studies.theorem",
     "TrainConfig": "train.config",

@@ -25,6 +25,7 @@ class Columns:
         train: Which rows are for training.
         season: The season that differences are over; 0 where none are read.
         names: The inputs so far.
+        origins: For each, the column of the table that it comes from.
         values: The inputs so far, float32, [rows] each.
         spreads: For each, what its difference over one season is divided by; 0 where it is read as
             it is.
@@ -35,6 +36,7 @@ class Columns:
     train: np.ndarray
     season: int = 0
     names: list[str] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
     values: list[np.ndarray] = field(default_factory=list)
     spreads: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -64,7 +66,7 @@ class Columns:
             return
         scaled = (values - scale.mean) / scale.deviation
         if ahead:
-            self._append(name, self._filled(scaled), ahead)
+            self._append(name, name, self._filled(scaled), ahead)
         else:
             self._add_past(name, scaled)
         self._add_gaps(name, scaled, ahead)
@@ -94,7 +96,7 @@ class Columns:
             return
         for code in seen:
             column = (text.codes == code).astype(np.float32)
-            self._append(f"{name}={text.values[code]}", column, ahead)
+            self._append(f"{name}={text.values[code]}", name, column, ahead)
         unseen = int((~np.isin(text.codes, seen) & ~missing).sum())
         self.notes.append(
             f"'{name}' is text: one input for each of its {len(seen)} values in training"
@@ -117,7 +119,7 @@ class Columns:
                     f"'{name}' is always as one season ago (season {self.season}) in training: it "
                     "is read as it is, not as a difference."
                 )
-        self._append(name, values, 0, spread)
+        self._append(name, name, values, 0, spread)
 
     def _filled(self, scaled: np.ndarray) -> np.ndarray:
         """Give a scaled column without its gaps."""
@@ -130,16 +132,19 @@ class Columns:
             return
         indicated = bool(missing[self.train].any())
         if indicated:
-            self._append(f"{name} missing", missing.astype(np.float32), ahead)
+            self._append(f"{name} missing", name, missing.astype(np.float32), ahead)
         self.notes.append(
             f"'{name}' has {int(missing.sum()):,} missing values: the last known one is carried "
             "forward, before the first stands the mean of training"
             + ("; one input more says where." if indicated else "; none of them is in training.")
         )
 
-    def _append(self, name: str, values: np.ndarray, ahead: int, spread: float = 0.0) -> None:
+    def _append(
+        self, name: str, origin: str, values: np.ndarray, ahead: int, spread: float = 0.0
+    ) -> None:
         """Add an input, moved back by so many steps as it is known ahead."""
         self.names.append(name)
+        self.origins.append(origin)
         self.spreads.append(spread)
         self.values.append(moved_back(values, self.offsets, ahead) if ahead else values)
 

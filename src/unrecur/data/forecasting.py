@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unrecur import _check
 from unrecur._check import InputError
+from unrecur.data.columns import Columns
 from unrecur.data.forecast_scores import ForecastScores, ScaledError
 from unrecur.data.losses import QuantileLoss
 from unrecur.data.prepared import Plan, Prepared, prepare
@@ -118,7 +119,7 @@ def forecasting_task(
     weights = tuple(scale.weight for scale in scales) * len(leads)
     features = len(weights) * max(1, len(loss_of))
     loss = ScaledError(weights, loss_of)
-    windows = windows_of(prepared, built.stacked(), answers, leads, season, built.spreads)
+    windows = windows_of(prepared, built, answers, leads, season)
     words = ", ".join(targets)
     last = f"{max(leads)} steps" if max(leads) > 1 else "1 step"
     error = "pinball loss" if loss_of else "absolute error"
@@ -213,21 +214,19 @@ def numbers_of(prepared: Prepared, name: str) -> np.ndarray:
 
 def windows_of(
     prepared: Prepared,
-    inputs: np.ndarray,
+    built: Columns,
     answers: np.ndarray,
     leads: tuple[int, ...],
     season: int = 0,
-    spreads: Sequence[float] = (),
 ) -> dict[Any, Windows]:
     """Lay the windows of each split over the arrays.
 
     Args:
         prepared: The series and splits.
-        inputs: The inputs of all rows.
+        built: The inputs of all rows; they are let go of.
         answers: The targets of all rows.
         leads: Which steps ahead are predicted.
         season: The season that targets and inputs are differences over; 0 for none.
-        spreads: What the difference of each input is divided by; 0 for none.
 
     Returns:
         The windows of each split.
@@ -235,10 +234,10 @@ def windows_of(
     Raises:
         InputError: A split has no step to predict, or no known target.
     """
-    arrays = (torch.from_numpy(inputs), torch.from_numpy(answers))
-    spread = torch.tensor(spreads or [0.0] * inputs.shape[1])
+    arrays = (torch.from_numpy(built.stacked()), torch.from_numpy(answers))
+    spread, columns = torch.tensor(built.spreads), tuple(built.origins)
     found = {
-        split: Windows(*arrays, leads, cut, season, spread)
+        split: Windows(*arrays, leads, cut, season, spread, columns)
         for split, cut in prepared.pieces(leads, season).items()
     }
     for split, windows in found.items():

@@ -92,19 +92,6 @@ class Prepared:
         step = np.arange(self.series.rows) - np.repeat(offsets[:-1], lengths)
         return step < np.repeat(self.ends[:, 0], lengths)
 
-    def inputs(self, scaled: Mapping[str, np.ndarray], ahead: int) -> tuple[np.ndarray, list[str]]:
-        """Build inputs that are read as they are.
-
-        Args:
-            scaled: The scaled targets whose past is given; none where they are not.
-            ahead: How many steps ahead known columns are given.
-
-        Returns:
-            [rows, inputs] of float32, and what was done.
-        """
-        built = self.columns(scaled, ahead)
-        return built.stacked(), built.notes
-
     def columns(self, scaled: Mapping[str, np.ndarray], ahead: int, season: int = 0) -> Columns:
         """Build the inputs: targets first, then their gaps, then numbers, then text.
 

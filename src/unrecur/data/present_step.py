@@ -66,7 +66,8 @@ def regression_task(
     values, train = numbers_of(prepared, target), prepared.train
     scale, _ = target_scale(values, series.offsets, prepared.ends[:, 0], 0, target)
     scaled = scale.apply(values, series.lengths).astype(np.float32)[:, None]
-    built, notes = prepared.inputs({}, 0)
+    built = prepared.columns({}, 0)
+    notes = list(built.notes)
     missing = int(np.isnan(values).sum())
     if missing:
         notes.append(f"Target '{target}' is missing at {missing:,} steps, which are not counted.")
@@ -78,7 +79,7 @@ def regression_task(
         title=f"{prepared.name}: {target} at each step",
         metric="mean absolute error, scaled",
         unit="absolute error / error of the median in training",
-        in_features=built.shape[1],
+        in_features=len(built.names),
         out_features=1,
         step_loss=loss,
         chance_level=level_of(windows["test"], median, loss),
@@ -133,7 +134,7 @@ def classification_task(
     plan = Plan((target,), inputs, time, id, static, (), frequency, split, length, context, name)
     prepared = prepare(source, plan, text=[target])
     answers, classes, notes = _classes(prepared, target)
-    built, more = prepared.inputs({}, 0)
+    built = prepared.columns({}, 0)
     windows = windows_of(prepared, built, answers, PRESENT)
     counts = np.bincount(answers[prepared.train & (answers >= 0)], minlength=len(classes))
     frequencies = torch.from_numpy(np.log(counts / counts.sum())).float()
@@ -142,7 +143,7 @@ def classification_task(
         title=f"{prepared.name}: {target} at each step",
         metric=f"negative log-likelihood of {target}",
         unit="nats per step",
-        in_features=built.shape[1],
+        in_features=len(built.names),
         out_features=len(classes),
         step_loss=categorical_nll,
         chance_level=level_of(windows["test"], frequencies, categorical_nll),
@@ -150,7 +151,7 @@ def classification_task(
         hashes=hashes_of(prepared, windows),
         floors={"constant": {}},
         scores={"accuracy": accuracy},
-        notes=(*prepared.notes, *notes, *more),
+        notes=(*prepared.notes, *notes, *built.notes),
     )
 
 

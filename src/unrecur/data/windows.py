@@ -83,6 +83,7 @@ class Windows:
         spread: For each column of the inputs, what its difference from the value one season back
             (or at the first step of the series) is divided by when it is read; 0 where it is read
             as it is. The array itself holds values, which the naive forecast needs.
+        columns: For each column of the inputs, the column of the table that it comes from.
     """
 
     inputs: Float[Tensor, "N D"]
@@ -91,6 +92,7 @@ class Windows:
     pieces: Pieces
     season: int
     spread: Float[Tensor, " D"]
+    columns: tuple[str, ...] = ()
 
     @property
     def lengths(self) -> np.ndarray:
