@@ -1,4 +1,4 @@
-"""A finished study's results, made up but of the right size, the same at every call."""
+"""Finished studies' results, made up but of the right size, the same at every call."""
 
 import math
 import random
@@ -164,4 +164,95 @@ def _certificate(model):
         "norm": "",
         "assumptions": [],
         "reasons": ["the state's Jacobian is not bounded below 1 in any norm tried"],
+    }
+
+
+def grown_results(models=MODELS, seeds=3, sequences=77, draws=20):
+    """A study with all that one may have: tuning, failures, contexts, other matches."""
+    results = fake_results(models, seeds)
+    for row in results["rows"]:
+        row |= _more(row, sequences)
+    trained = [model for model in models if model[4] is not None]
+    results["rows"] += [_matched(*model, by) for model in trained for by in ("latency", "time")]
+    results["tuning"] = [_draw(model, number) for model in trained for number in range(draws)]
+    results["failures"] = [
+        {"model": "gru", "seed": 2, "stage": "training", "reason": "the loss is NaN at epoch 3"},
+        {"model": "tcn", "seed": None, "stage": "tuning", "reason": "out of memory"},
+    ]
+    results["skipped"] = [
+        {"model": "transformer", "family": "feed-forward", "reason": "no width fits 100,000"}
+    ]
+    results["estimate"] = {"seconds": 3900.0, "by_model": {"lstm": 310.0, "tcn": 140.0}}
+    results["context"] = [_context(k) for k in (2, 4, 8, 16)]
+    results["verdict"] |= {
+        "gives_up": ["Dependencies beyond 15 inputs are out of sight of tcn."],
+        "gains": ["tcn trains 3.4 times as many steps per second as gru."],
+        "pays_until": 8,
+        "power": {"sentence": "About 2 more seeds would decide about tcn.", "seeds": 2},
+    }
+    return results
+
+
+def crowded_results(recipes=20, seeds=50):
+    """A thousand trials, and as many draws: recipes in two families, and two floors."""
+    families = (MODELS[0], MODELS[3])
+    models = [
+        (f"{base[0]}-{place}", *base[1:3], base[3] * (1 + 0.004 * place), *base[4:])
+        for place in range(recipes)
+        for base in [families[place % 2]]
+    ]
+    return grown_results((*models, *MODELS[4:]), seeds, draws=1000 // recipes)
+
+
+def _more(row, sequences):
+    noise = random.Random(f"more {row['model']}{row['seed']}")
+    easy = random.Random("sequences")
+    test = row["metric"]["test"]
+    losses = [
+        40 * test * easy.uniform(0.5, 1.5) * noise.uniform(0.95, 1.05) for _ in range(sequences)
+    ]
+    held = {"parameters": 4 * row["parameters"], "state": 512}
+    return {"test_losses": losses, "bytes": held, "wall_seconds": noise.uniform(100, 200)}
+
+
+def _matched(model, family, parameters, test, rate, train_speed, forward_speed, step, by):
+    size = int(parameters * (0.5 if family == "recurrent" else 1.7))
+    row = _row(model, family, size, test + 0.1, rate, train_speed, forward_speed, 9e-5, 0)
+    return row | {"match": by} | _more(row, 5)
+
+
+def _draw(model, number):
+    """Draws in which the learning rate decides, and dropout does nothing."""
+    noise = random.Random(f"draw {model[0]}{number}")
+    rate = 10 ** noise.uniform(-3.5, -1.5)
+    valid = model[3] + 0.09 + 0.4 * (math.log10(rate) + 2.4) ** 2 + noise.gauss(0, 0.005)
+    state = "failed" if number % 11 == 10 else "pruned" if number % 7 == 6 else "complete"
+    return {
+        "model": model[0],
+        "family": model[1],
+        "number": number,
+        "params": {
+            "learning_rate": rate,
+            "dropout": noise.uniform(0, 0.5),
+            "gate": "a" * (1 + number % 2),
+        },
+        "valid": None if state == "failed" else valid,
+        "seconds": 40.0 + number,
+        "epochs": 3 if state == "pruned" else 12,
+        "state": state,
+        "reason": "diverged" if state == "failed" else None,
+    }
+
+
+def _context(k):
+    lost = 0.6**k
+    return {
+        "k": k,
+        "feed_forward": f"tcn on {k} inputs",
+        "recurrent": "gru",
+        "feed_forward_metric": 7.62 * (1 + lost),
+        "truncated_metric": 7.58 * (1 + lost),
+        "full_metric": 7.58,
+        "architecture": {"relative_difference": 0.005, "low": -0.002, "high": 0.012},
+        "context": {"relative_difference": lost, "low": lost - 0.006, "high": lost + 0.006},
     }

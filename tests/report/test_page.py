@@ -21,7 +21,8 @@ from unrecur.report import frame
 from unrecur.report.figures import size_figure
 from unrecur.report.page import render, write_page
 
-SECTIONS = ["verdict", "summary", "memory", "training", "size", "speed", "certificates"]
+FIGURES = ["verdict", "memory", "training", "size", "fronts", "speed"]
+SECTIONS = ["verdict", "summary", *FIGURES[1:], "certificates"]
 
 
 def light(results):
@@ -94,17 +95,17 @@ def test_accessible_structure(parsed):
         assert len(parsed.all(tag)) == 1, tag
     levels = [int(tag[1]) for tag, _ in parsed.tags if tag in {"h1", "h2", "h3"}]
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert len(parsed.all("caption")) == len(parsed.all("table")) == 8
+    assert len(parsed.all("caption")) == len(parsed.all("table")) == 9
     assert all(cell["scope"] in {"row", "col"} for cell in parsed.all("th"))
     plots = [attrs for attrs in parsed.all("div") if attrs.get("class") == "plot"]
     captions = {attrs["id"] for attrs in parsed.all("figcaption")}
-    assert len(plots) == len(parsed.all("figure")) == 5
+    assert len(plots) == len(parsed.all("figure")) == 6
     for plot in plots:
         assert plot["role"] == "img"
         assert plot["aria-label"]
         assert plot["aria-describedby"] in captions
     scrolling = [attrs for attrs in parsed.all("div") if attrs.get("class") == "scroll"]
-    assert len(scrolling) == 8
+    assert len(scrolling) == 9
     assert all(attrs["tabindex"] == "0" and attrs["aria-label"] for attrs in scrolling)
 
 
@@ -130,7 +131,7 @@ def test_each_figure_has_its_data_once_in_strict_json(parsed):
     figures = json.loads(data[0], parse_constant=pytest.fail)  # NaN would be no JSON
     plots = [attrs["data-figure"] for attrs in parsed.all("div") if "data-figure" in attrs]
     assert sorted(figures) == sorted(plots)
-    assert plots == ["verdict", "memory", "training", "size", "speed"]
+    assert plots == FIGURES
     assert all(figure["data"] for figure in figures.values())
     assert figures["size"] == json.loads(size_figure(fake_results()).to_json())
 
@@ -193,7 +194,7 @@ def test_a_part_of_every_row_is_missing(key, value):
         row[key] = value
     parsed = Page(light(results))
     assert "nan" not in parsed.text.lower().split()
-    assert len(parsed.all("section")) == 8
+    assert len(parsed.all("section")) == len(SECTIONS) + 1
 
 
 def test_a_study_stopped_before_its_first_row_says_so():
@@ -246,7 +247,7 @@ def test_damaged_results_render_or_are_refused(data):
     except _check.InputError as error:
         assert "expected" in str(error)  # noqa: PT017
         return
-    assert len(Page(html).all("section")) == 8
+    assert len(Page(html).all("section")) == len(SECTIONS) + 1
 
 
 def test_refuses_rows_without_a_model():
@@ -284,5 +285,4 @@ def test_a_failure_leaves_the_old_page(tmp_path, monkeypatch, function):
 @needs_browser
 def test_a_browser_draws_every_figure_under_the_policy(tmp_path):
     write_page(fake_results(), tmp_path / "report.html")
-    keys = ("verdict", "memory", "training", "size", "speed")
-    check_drawn(tmp_path / "report.html", keys)
+    check_drawn(tmp_path / "report.html", FIGURES)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from unrecur.report.rows import Row
-from unrecur.report.series import Window, history, median_history
+from unrecur.report.series import Window, history_band, window_metrics
 from unrecur.report.style import Look
 
 
 def training_lines(rows: Sequence[Row], part: str, look: Look) -> list[go.Scatter]:
-    """Draw a training curve of each seed, thin, and their median, thick.
+    """Draw a training curve: the median over seeds and the band from the lowest to the highest.
 
     Args:
         rows: The rows of one model.
@@ -18,17 +18,19 @@ def training_lines(rows: Sequence[Row], part: str, look: Look) -> list[go.Scatte
         look: How the model is drawn.
 
     Returns:
-        The lines.
+        The band and the median; nothing where no epoch was finished.
     """
-    seeds = [curve for row in rows if (curve := history(row, part))]
-    thin = {"color": look.faint(0.45), "width": 0.8, "dash": look.dash}
-    lines = [line(curve, look, line=thin, hoverinfo="skip") for curve in seeds if len(seeds) > 1]
+    edges = history_band(rows, part)
+    if not edges:
+        return []
     thick = {"color": look.colour, "width": 2.2, "dash": look.dash}
-    median = line(median_history(rows, part), look, line=thick, showlegend=part == "train")
-    if len(median.x) == 1:  # a budget of less than an epoch: one point is no line
+    middles = [(epoch, middle) for epoch, _, middle, _ in edges]
+    median = line(middles, look, line=thick, showlegend=part == "train")
+    if len(edges) == 1:  # a budget of less than an epoch: one point is no line
         median.mode, median.marker = "markers", {"symbol": look.symbol, "color": look.colour}
     median.hovertemplate = "%{fullData.name}<br>epoch %{x}: %{y:.4g}<extra></extra>"
-    return [*lines, median]
+    spread = [(epoch, low, high) for epoch, low, _, high in edges]
+    return [*([band(spread, look)] if len(rows) > 1 else []), median]
 
 
 def memory_lines(curve: Sequence[Window], full: float | None, look: Look) -> list[go.Scatter]:
@@ -53,6 +55,26 @@ def memory_lines(curve: Sequence[Window], full: float | None, look: Look) -> lis
         ends = [(ks[0], full), (ks[-1], full)]
         lines.append(line(ends, look, line=level, hoverinfo="skip"))
     return lines
+
+
+def trial_lines(rows: Sequence[Row], look: Look) -> list[go.Scatter]:
+    """Draw the memory curve of every trial of a model, thin, as one line with gaps.
+
+    Args:
+        rows: The rows of one model.
+        look: How the model is drawn.
+
+    Returns:
+        The line; nothing where there is one trial, which the thick line shows.
+    """
+    seeds = [curve for row in rows if (curve := window_metrics(row))]
+    if len(seeds) < 2:
+        return []
+    points: list[tuple[float, float | None]] = []
+    for curve in seeds:
+        points += [*curve, (curve[-1][0], None)]
+    thin = {"color": look.faint(0.45), "width": 0.8}
+    return [line(points, look, line=thin, hoverinfo="skip")]
 
 
 def error_lines(curve: Sequence[Window], look: Look) -> list[go.Scatter]:

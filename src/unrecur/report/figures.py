@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from unrecur.report.axes import powers
-from unrecur.report.curves import error_lines, memory_lines, ring, training_lines
+from unrecur.report.curves import error_lines, memory_lines, ring, training_lines, trial_lines
 from unrecur.report.rows import (
     Results,
     Row,
@@ -22,6 +22,7 @@ from unrecur.report.style import Look, canvas, looks, scale
 from unrecur.report.text import compact, microseconds
 from unrecur.report.wording import metric_title
 
+FEW_TRIALS = 60  # whose lines can be told apart; of more, the band alone is drawn
 SPEEDS = (
     ("Training, steps per second", "train_steps_per_second", 1.0, compact),
     ("Whole sequences, steps per second", "forward_steps_per_second", 1.0, compact),
@@ -73,6 +74,7 @@ def _marks(pairs: Sequence[tuple[float, float]], look: Look) -> go.Scatter:
         mode="markers",
         marker={"symbol": look.symbol, "size": 11, "color": look.faint(0.75)},
         name=look.name,
+        legendgroup=look.name,
         showlegend=True,
         hovertemplate="%{fullData.name}<br>%{x:,} parameters: %{y:.4g}<extra></extra>",
     )
@@ -85,6 +87,7 @@ def _level(height: float, ends: tuple[float, float], look: Look) -> go.Scatter:
         mode="lines",
         line={"color": look.colour, "width": 1.8, "dash": look.dash},
         name=f"{look.name} (floor)",
+        legendgroup=look.name,
         showlegend=True,
         hovertemplate="%{fullData.name}: %{y:.4g}<extra></extra>",
     )
@@ -106,9 +109,13 @@ def memory_figure(results: Results) -> go.Figure | None:
     names, groups = looks(results), by_model(results)
     titles = [metric_title(results, "test"), "Output error"]
     figure = canvas(titles, height=430)
+    few = sum(len(groups[model]) for model in curves) <= FEW_TRIALS
     for model, curve in curves.items():
         full = middle(values(groups[model], "full_metric"))
-        figure.add_traces(memory_lines(curve, full, names[model]), rows=1, cols=1)
+        lines = memory_lines(curve, full, names[model])
+        if few:
+            lines += trial_lines(groups[model], names[model])
+        figure.add_traces(lines, rows=1, cols=1)
         figure.add_traces(error_lines(curve, names[model]), rows=1, cols=2)
     chosen = section(results, "truncation")
     look, k = names.get(words(chosen, "model")), value(chosen, "k")
@@ -123,7 +130,7 @@ def memory_figure(results: Results) -> go.Figure | None:
 
 
 def training_figure(results: Results) -> go.Figure | None:
-    """Draw the training and the validation loss of every seed, and their medians, by epoch.
+    """Draw the training and the validation loss by epoch: medians over seeds, and bands.
 
     Args:
         results: The results of a study.
@@ -170,11 +177,13 @@ def speed_figure(results: Results) -> go.Figure | None:
     for panel, (_, key, factor, wording) in enumerate(SPEEDS, start=1):
         medians = [middle(values(groups[model], "speed", key)) for model in timed]
         sizes = [None if size is None else factor * size for size in medians]
-        bars = _bars(sizes, [wording(size) for size in medians], [names[model] for model in timed])
-        figure.add_trace(bars, row=1, col=panel)
+        for place, (model, size, median) in enumerate(zip(timed, sizes, medians, strict=True)):
+            bar = _bar(place, size, wording(median), names[model])
+            figure.add_trace(bar, row=1, col=panel)
         # The room to the right of the longest bar is for its number.
         longest = max((size for size in sizes if size is not None), default=0) or 1
         figure.update_xaxes(range=[0, 1.35 * longest], row=1, col=panel)
+    figure.update_layout(barmode="overlay")  # each bar has a line of its own
     figure.update_yaxes(
         tickvals=list(range(len(timed))),
         ticktext=[names[model].name for model in timed],
@@ -187,15 +196,18 @@ def speed_figure(results: Results) -> go.Figure | None:
     return figure
 
 
-def _bars(sizes: Sequence[float | None], texts: Sequence[str], looks: Sequence[Look]) -> go.Bar:
+def _bar(place: int, size: float | None, text: str, look: Look) -> go.Bar:
     return go.Bar(
-        x=sizes,
-        y=list(range(len(sizes))),
+        x=[size],
+        y=[place],
         orientation="h",
-        marker={"color": [look.colour for look in looks]},
-        text=[text if size is not None else "" for size, text in zip(sizes, texts, strict=True)],
+        width=0.8,
+        marker={"color": look.colour},
+        text=[text if size is not None else ""],
         textposition="outside",
         cliponaxis=False,
-        hovertemplate="%{x:,.4g}<extra></extra>",
+        name=look.name,
+        legendgroup=look.name,
+        hovertemplate="%{fullData.name}: %{x:,.4g}<extra></extra>",
         showlegend=False,
     )

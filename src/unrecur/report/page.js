@@ -1,10 +1,13 @@
 "use strict";
-(() => {
+// Figures: drawn when they come near the view, again at another width, all of them for paper.
+const unrecur = (() => {
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const plots = [...document.querySelectorAll("[data-figure]")];
   const NARROW = 620; // pixels below which panels stand one above another
   const BETWEEN = 100; // pixels between them, for an axis' title and the next panel's
   const PAPER = 680; // pixels across a printed page
+  const PLOTLY = document.getElementById("plotly");
+  let hidden = new Set(); // what legends call the models that the reader has hidden
 
   function stacked(layout, names) {
     const count = layout.meta.panels;
@@ -27,24 +30,63 @@
     return changed;
   }
 
-  function draw(width) {
-    for (const plot of plots) {
-      const { data, layout } = structuredClone(figures[plot.dataset.figure]);
-      const room = width || plot.clientWidth;
-      const names = data.filter((trace) => trace.showlegend).map((trace) => trace.name);
-      const fitted = room < NARROW ? stacked(layout, names) : layout;
-      Plotly.react(plot, data, { ...fitted, width: room }, { displayModeBar: false });
-    }
+  // Plotly takes longer to start than all the rest: the text is shown first.
+  function start() {
+    const script = document.createElement("script");
+    script.textContent = PLOTLY.textContent;
+    document.head.append(script);
   }
+
+  function draw(plot, width) {
+    if (!window.Plotly) start();
+    const { data, layout } = structuredClone(figures[plot.dataset.figure]);
+    for (const trace of data) if (hidden.has(trace.legendgroup)) trace.visible = false;
+    const shown = data.filter((trace) => trace.visible !== false);
+    const room = width || plot.clientWidth;
+    const legend = layout.showlegend !== false;
+    const names = shown.filter((trace) => legend && trace.showlegend).map((trace) => trace.name);
+    const fitted = room < NARROW ? stacked(layout, names) : layout;
+    // What a reader has switched off in the legend stays off.
+    const made = { ...fitted, width: room, uirevision: "kept" };
+    Plotly.react(plot, data, made, { displayModeBar: false });
+  }
+
+  const stale = new Set(plots);
+  const near = new Set();
+  const refresh = () => near.forEach((plot) => stale.delete(plot) && draw(plot));
+  const renew = () => {
+    plots.forEach((plot) => stale.add(plot));
+    requestAnimationFrame(refresh);
+  };
+
+  for (const plot of plots) plot.style.minHeight = figures[plot.dataset.figure].layout.height + "px";
+  const watcher = new IntersectionObserver(
+    (changes) => {
+      for (const { target, isIntersecting } of changes) {
+        if (isIntersecting) near.add(target);
+        else near.delete(target);
+      }
+      requestAnimationFrame(() => setTimeout(refresh)); // after what is seen has been painted
+    },
+    { rootMargin: "400px" },
+  );
+  plots.forEach((plot) => watcher.observe(plot));
 
   let drawn = 0;
   new ResizeObserver(([main]) => {
     const width = main.contentRect.width;
     if (width !== drawn && !window.matchMedia("print").matches) {
+      if (drawn) renew();
       drawn = width;
-      requestAnimationFrame(() => draw());
     }
   }).observe(document.querySelector("main"));
-  window.addEventListener("beforeprint", () => draw(PAPER));
-  window.addEventListener("afterprint", () => draw());
+  window.addEventListener("beforeprint", () => plots.forEach((plot) => draw(plot, PAPER)));
+  window.addEventListener("afterprint", renew);
+
+  return {
+    hide(labels) {
+      hidden = labels;
+      renew();
+    },
+  };
 })();

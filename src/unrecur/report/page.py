@@ -1,88 +1,23 @@
 """A study's report: one HTML file that needs nothing else, no network either."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
-
 from unrecur._files import write_atomic
 from unrecur.report import provenance, sheets, wording
-from unrecur.report.figures import memory_figure, size_figure, speed_figure, training_figure
-from unrecur.report.forest import verdict_figure
-from unrecur.report.frame import Drawing, fill
-from unrecur.report.rows import Results, by_model, lines, section, words
-from unrecur.report.sheets import Sheet
+from unrecur.report.fairness import failures_sheet, match_sheets, skipped_sheet
+from unrecur.report.frame import fill
+from unrecur.report.part import drawing, drawings
+from unrecur.report.parts import PARTS, VERDICT
+from unrecur.report.ranking import ranking_sheet
+from unrecur.report.rows import Results, by_model, lines, matched, section, words
+from unrecur.report.spread import confidence_of
+from unrecur.report.style import looks
 from unrecur.report.summary import tolerance
 from unrecur.report.text import percent
 
-
-@dataclass(frozen=True)
-class Part:
-    """A section of the page around one figure.
-
-    Args:
-        key: Its name in addresses.
-        title: Its heading.
-        caption: What to read from the figure.
-        figure: Draws the figure.
-        sheet: Tabulates its numbers.
-    """
-
-    key: str
-    title: str
-    caption: str
-    figure: Callable[[Results], go.Figure | None]
-    sheet: Callable[[Results], Sheet]
-
-
-VERDICT = Part(
-    "verdict",
-    "The verdict",
-    "Each line is the interval of one feed-forward model's difference, the grey band the margin. "
-    "Recurrence is not needed where one interval ends before the band's edge on the recurrent "
-    "side; it is needed where all intervals lie beyond that edge.",
-    verdict_figure,
-    sheets.verdict_sheet,
-)
-PARTS = (
-    Part(
-        "memory",
-        "Memory",
-        "The first panel shows the metric of a model that sees only its last k inputs; the k from "
-        "which on its curve lies on its dotted line (all inputs) is its memory. The second shows "
-        "the largest difference of its outputs from those with all inputs, the thin line their "
-        "median, the dashed one the certified bound. A ring marks the chosen window.",
-        memory_figure,
-        sheets.memory_sheet,
-    ),
-    Part(
-        "training",
-        "Loss curves",
-        "Thick lines are medians over seeds, thin ones the seeds. A validation loss that still "
-        "falls at its end was stopped early; one that rises while training loss falls overfits.",
-        training_figure,
-        sheets.training_sheet,
-    ),
-    Part(
-        "size",
-        "Loss against parameters",
-        "Each mark is one seed. Marks one above another compare families at equal size; a model "
-        "no better than a grey floor has learnt nothing that counting would not show.",
-        size_figure,
-        sheets.size_sheet,
-    ),
-    Part(
-        "speed",
-        "Speed",
-        "Medians over seeds. Longer bars are faster for the two rates and slower for the time of "
-        "one streaming step. The floors, which are faster by far, are among the numbers.",
-        speed_figure,
-        sheets.speed_sheet,
-    ),
-)
+OTHER = "other"
+FAMILIES = ("recurrent", "feed-forward", "floor", OTHER)
 
 
 def write_page(results: Results, path: Path) -> None:
@@ -111,29 +46,28 @@ def render(results: Results) -> str:
     Raises:
         InputError: These are no results of a study.
     """
-    verdict, *parts = (drawing(part, results) for part in (VERDICT, *PARTS))
+    main = matched(results)
+    verdict, parts = drawing(VERDICT, main), drawings(PARTS, main)
     return fill(
         "page.html.jinja",
         [verdict, *parts],
         verdict=verdict,
         parts=parts,
-        **_texts(results),
-        **_tables(results),
+        filters=_filters(main),
+        matches=match_sheets(results),
+        **_texts(main),
+        **_tables(main),
     )
 
 
-def drawing(part: Part, results: Results) -> Drawing:
-    """Draw a section of a page.
-
-    Args:
-        part: The section.
-        results: What it shows.
-
-    Returns:
-        The figure with its texts and numbers.
-    """
-    sheet = partial(part.sheet, results)
-    return Drawing(part.key, part.title, part.caption, part.figure(results), sheet)
+def _filters(results: Results) -> dict[str, list[tuple[str, str]]]:
+    """Give the models by family, each with what legends call it."""
+    names = looks(results)
+    found: dict[str, list[tuple[str, str]]] = {family: [] for family in FAMILIES}
+    for model, rows in by_model(results).items():
+        family = words(rows[0], "family")
+        found[family if family in FAMILIES else OTHER].append((model, names[model].name))
+    return {family: members for family, members in found.items() if members}
 
 
 def _texts(results: Results) -> dict[str, Any]:
@@ -148,6 +82,8 @@ def _texts(results: Results) -> dict[str, Any]:
             for pair in wording.comparisons(results)
         ],
         "rule": wording.rule(results),
+        "consequences": wording.consequences(results),
+        "confidence": percent(confidence_of(results)),
         "metric": wording.metric_title(results, "test"),
         "tolerance": percent(tolerance(results)),
         "truncation": wording.truncation_sentence(results),
@@ -158,7 +94,9 @@ def _tables(results: Results) -> dict[str, Any]:
     run = provenance.run_facts(results)
     return {
         "models": len(by_model(results)),
-        "summary": sheets.summary_sheet(results),
+        "summary": ranking_sheet(results),
+        "failures": failures_sheet(results),
+        "skipped": skipped_sheet(results),
         "certificates": sheets.certificate_sheet(results),
         "run": run,
         "version": run["unrecur"],

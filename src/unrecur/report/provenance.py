@@ -21,10 +21,13 @@ def run_facts(results: Results) -> dict[str, str]:
         >>> run_facts({"seconds": 190.2, "version": "0.1.0"})["duration"]
         '3 min 10 s'
     """
+    estimated = value(results, "estimate", "seconds")
+    foreseen = {} if estimated is None else {"estimated before": duration(estimated)}
     return {
         "command": words(results, "command", ABSENT),
         "created": words(results, "created", ABSENT),
         "duration": duration(value(results, "seconds")),
+        **foreseen,
         "unrecur": words(results, "version", ABSENT),
     }
 

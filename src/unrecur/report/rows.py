@@ -42,6 +42,35 @@ def by_model(results: Results) -> dict[str, list[Row]]:
     return groups
 
 
+def matched(results: Results, by: str = "parameters") -> Results:
+    """Keep the rows of the trials that were matched by one thing.
+
+    Args:
+        results: The results of a study.
+        by: By what: "parameters", as all trials of the main tables, "latency" or "time".
+
+    Returns:
+        The results with these rows alone.
+    """
+    rows = results.get("rows")
+    if not isinstance(rows, list | tuple):
+        return results
+    kept = [row for row in rows if not isinstance(row, Mapping) or matched_by(row) == by]
+    return {**results, "rows": kept}
+
+
+def matched_by(row: Row) -> str:
+    """Say by what the trial of a row was matched with the others.
+
+    Args:
+        row: The row.
+
+    Returns:
+        "parameters" unless the row says something else.
+    """
+    return words(row, "match", "parameters")
+
+
 def is_floor(rows: Sequence[Row]) -> bool:
     """Say whether the rows of a model are those of a floor, which learns nothing about time.
 

@@ -47,8 +47,8 @@ def history(row: Row, part: str) -> Curve:
     return [(epoch, loss) for epoch, loss in points if epoch is not None and loss is not None]
 
 
-def median_history(rows: Sequence[Row], part: str) -> Curve:
-    """Take the median training curve over the seeds of one model.
+def history_band(rows: Sequence[Row], part: str) -> list[tuple[float, float, float, float]]:
+    """Take the median training curve over the seeds of one model, and its band.
 
     It ends at the last epoch that every seed reached: a median over the seeds that happen to be
     left would jump when one stops.
@@ -58,11 +58,15 @@ def median_history(rows: Sequence[Row], part: str) -> Curve:
         part: "train" or "valid".
 
     Returns:
-        Pairs of epoch and loss.
+        For each epoch its number, the lowest loss of a seed, the median, the highest.
     """
     curves = [dict(curve) for row in rows if (curve := history(row, part))]
-    shared = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
-    return [(epoch, median(curve[epoch] for curve in curves)) for epoch in shared]
+    shared = sorted(set.intersection(*map(set, curves))) if curves else []
+    return [
+        (epoch, min(at), median(at), max(at))
+        for epoch in shared
+        if (at := [curve[epoch] for curve in curves])
+    ]
 
 
 def windows(rows: Sequence[Row]) -> list[Window]:
@@ -80,6 +84,19 @@ def windows(rows: Sequence[Row]) -> list[Window]:
             if (k := value(point, "k")) is not None:
                 points.setdefault(int(k), []).append(point)
     return [_window(k, points[k]) for k in sorted(points)]
+
+
+def window_metrics(row: Row) -> Curve:
+    """Read the memory curve of one row.
+
+    Args:
+        row: The row.
+
+    Returns:
+        Pairs of k and metric, in order of k.
+    """
+    points = ((value(point, "k"), value(point, "metric")) for point in entries(row, "memory"))
+    return sorted((k, metric) for k, metric in points if k is not None and metric is not None)
 
 
 def _window(k: int, points: list[Mapping[str, Any]]) -> Window:

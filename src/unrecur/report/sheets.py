@@ -7,7 +7,6 @@ from unrecur.report.rows import (
     Results,
     Row,
     by_model,
-    entries,
     lines,
     middle,
     section,
@@ -15,14 +14,15 @@ from unrecur.report.rows import (
     values,
     words,
 )
-from unrecur.report.series import windows
-from unrecur.report.summary import scores_of, summarise
+from unrecur.report.series import history_band, windows
+from unrecur.report.summary import summarise
 from unrecur.report.text import ABSENT, microseconds, number, percent
 from unrecur.report.wording import comparisons
 
 DIGITS = 6
 STEP_TIME = "one step, \N{MICRO SIGN}s"
 SPLITS = ("train", "validation", "test")
+GAP = (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,16 @@ class Sheet:
         rows: The cells, as many in each row as there are heads.
         names: How many leading columns name the row.
         prose: The places of columns that hold sentences or codes, which may be broken anywhere.
+        about: The places of columns that name models; a reader who hides one hides its rows.
+        left_out: How many more rows there were.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     names: int = 1
     prose: Sequence[int] = ()
+    about: Sequence[int] = ()
+    left_out: int = 0
 
 
 def verdict_sheet(results: Results) -> Sheet:
@@ -85,6 +89,7 @@ def size_sheet(results: Results) -> Sheet:
             for row in rows
         ],
         names=2,
+        about=(0,),
     )
 
 
@@ -109,29 +114,32 @@ def memory_sheet(results: Results) -> Sheet:
             cells.append([model, "all", full, *[ABSENT] * 5])
     metrics = ("metric, median", "lowest seed", "highest seed")
     bounds = ("error, median", "error, largest", "certified bound")
-    return Sheet(columns=("model", "k", *metrics, *bounds), rows=cells, names=2)
+    return Sheet(columns=("model", "k", *metrics, *bounds), rows=cells, names=2, about=(0,))
 
 
 def training_sheet(results: Results) -> Sheet:
-    """Tabulate the training curves.
+    """Tabulate the training curves over seeds.
 
     Args:
         results: The results of a study.
 
     Returns:
-        One row an epoch of a seed of a model.
+        One row an epoch of a model that all its seeds finished.
     """
-    return Sheet(
-        columns=("model", "seed", "epoch", "train loss", "validation loss"),
-        rows=[
-            [model, _seed(row), number(value(entry, "epoch"))]
-            + [number(value(entry, part), DIGITS) for part in ("train", "valid")]
-            for model, rows in by_model(results).items()
-            for row in rows
-            for entry in entries(row, "history")
-        ],
-        names=3,
-    )
+    rows = []
+    for model, found in by_model(results).items():
+        train, valid = (
+            {epoch: edges for epoch, *edges in history_band(found, part)}
+            for part in ("train", "valid")
+        )
+        rows += [
+            [model, number(epoch)]
+            + [number(x, DIGITS) for x in (*train.get(epoch, GAP), *valid.get(epoch, GAP))]
+            for epoch in sorted(train.keys() | valid.keys())
+        ]
+    ends = ("lowest seed", "median", "highest seed")
+    heads = [f"{part} loss, {end}" for part in ("train", "validation") for end in ends]
+    return Sheet(columns=("model", "epoch", *heads), rows=rows, names=2, about=(0,))
 
 
 def speed_sheet(results: Results) -> Sheet:
@@ -154,31 +162,7 @@ def speed_sheet(results: Results) -> Sheet:
             for model, train, forward, step in timed
             if any(speed is not None for speed in (train, forward, step))
         ],
-    )
-
-
-def summary_sheet(results: Results) -> Sheet:
-    """Tabulate a study, one line a model.
-
-    Args:
-        results: The results of a study.
-
-    Returns:
-        One row a model.
-    """
-    columns = ("model", "family", "parameters", "seeds", *SPLITS, "spread of test")
-    scores = scores_of(results)
-    return Sheet(
-        columns=(*columns, *scores.values(), "training, steps/s", STEP_TIME, "least k"),
-        rows=[
-            [line.model, line.family, number(line.parameters), str(line.seeds)]
-            + [number(x) for x in (line.train, line.valid, line.test)]
-            + [number(line.spread, 2), *(number(line.scores[name]) for name in scores)]
-            + [number(line.train_rate)]
-            + [microseconds(line.step_seconds), number(line.least_k)]
-            for line in summarise(results)
-        ],
-        names=2,
+        about=(0,),
     )
 
 
@@ -208,6 +192,7 @@ def certificate_sheet(results: Results) -> Sheet:
         ],
         names=4,
         prose=(5, 6),
+        about=(0,),
     )
 
 

@@ -93,11 +93,12 @@ def look(name: str, place: int, colour: str | None = None) -> Look:
     )
 
 
-def label(text: str) -> str:
+def label(text: str, longest: int = LONGEST_LABEL) -> str:
     """Make a name safe and short enough for a figure: plotly reads tags and entities in texts.
 
     Args:
         text: Any text.
+        longest: The most characters to keep.
 
     Returns:
         The text, shortened and escaped.
@@ -106,7 +107,7 @@ def label(text: str) -> str:
         >>> label("<b>lstm")
         '&lt;b&gt;lstm'
     """
-    return html.escape(shorten(text, LONGEST_LABEL), quote=False)
+    return html.escape(shorten(text, longest), quote=False)
 
 
 def canvas(titles: Sequence[str], *, height: int, gap: float = 0.09) -> go.Figure:

@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unrecur.report.rows import Results, lines, section, words
+from unrecur.report.rows import Results, lines, matched, section, words
 from unrecur.report.summary import Summary, scores_of, summarise
 from unrecur.report.text import ABSENT, compact, microseconds, number, shorten
 from unrecur.report.wording import (
@@ -59,6 +59,7 @@ def print_results(results: Results, console: Console) -> None:
     Raises:
         InputError: These are no results of a study.
     """
+    results = matched(results)
     console.print(summary_table(results))
     found, verdict = answer(results), section(results, "verdict")
     console.print(Text(f"{found.symbol} {found.headline}", STYLES.get(found.kind, "bold")))

@@ -7,7 +7,7 @@ from unrecur._files import write_atomic
 from unrecur.report import provenance
 from unrecur.report import theorem_sheets as sheets
 from unrecur.report.frame import fill
-from unrecur.report.page import Part, drawing
+from unrecur.report.part import Part, drawing
 from unrecur.report.rows import Results, by_model, entries, section, words
 from unrecur.report.theorem_figures import (
     gradient_figure,

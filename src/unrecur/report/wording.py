@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
-from unrecur.report.rows import Results, Row, entries, lower_is_better, section, value, words
+from unrecur.report.rows import (
+    Results,
+    Row,
+    entries,
+    lines,
+    lower_is_better,
+    section,
+    value,
+    words,
+)
+from unrecur.report.style import label
 from unrecur.report.text import ABSENT, number, percent
 
 
@@ -77,6 +87,23 @@ def metric_title(results: Results, split: str) -> str:
     return f"{name[0].upper()}{name[1:]}{measured_in} ({better} is better)"
 
 
+def metric_name(results: Results, split: str) -> str:
+    """Name the metric of the task on one split in the room that an upright axis has.
+
+    Args:
+        results: The results of a study.
+        split: The split.
+
+    Returns:
+        The name, without unit and direction, as a figure writes it.
+
+    Example:
+        >>> metric_name({"task": {"metric": "loss", "unit": "nats"}}, "test")
+        'test loss'
+    """
+    return label(f"{split} {words(section(results, 'task'), 'metric', 'metric')}", 38)
+
+
 def interval(comparison: Row) -> str:
     """Write a relative difference with its interval.
 
@@ -148,6 +175,32 @@ def rule(results: Results) -> str:
         f"All intervals together hold with {percent(confidence)} confidence; "
         f"a difference within ±{percent(margin)} counts as none."
     )
+
+
+def consequences(results: Results) -> dict[str, list[str]]:
+    """Say what follows from the verdict: what is given up, what is gained, what would decide.
+
+    Args:
+        results: The results of a study.
+
+    Returns:
+        Sentences by their heading; headings without any are left out.
+
+    Example:
+        >>> consequences({"verdict": {"pays_until": 8, "gains": []}})
+        {'Where recurrence pays': ['Recurrence stops paying at k = 8 inputs.']}
+    """
+    verdict = section(results, "verdict")
+    k, power = value(verdict, "pays_until"), words(section(verdict, "power"), "sentence")
+    said = {
+        "What you give up without recurrence": lines(verdict, "gives_up"),
+        "What you gain": lines(verdict, "gains"),
+        "Where recurrence pays": []
+        if k is None
+        else [f"Recurrence stops paying at k = {k:,.0f} input{'s' * (k != 1)}."],
+        "What would decide": [power] if power else [],
+    }
+    return {heading: sentences for heading, sentences in said.items() if sentences}
 
 
 def truncation_sentence(results: Results) -> str:
