@@ -75,15 +75,16 @@ def timed() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "table.csv"
         np.savetxt(table, np.stack([y, x, z], 1), delimiter=",", header="y,x,z", comments="")
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         results = unrecur.lookback(unrecur.own_task(str(table), ["y"]), Path(folder) / "run")
-        seconds = time.perf_counter() - start
+        seconds, busy = time.perf_counter() - start, time.process_time() - busy
     return {
         "benchmark": "lookback of 10,000 rows and 3 columns",
         "least": results["least"],
         "columns": {entry["column"]: entry["least"] for entry in results["columns"]},
         "model": results["settings"]["model"],
         "seconds": seconds,
+        "processor_seconds": busy,  # on a machine that does other things too
         "threads": torch.get_num_threads(),
         "aim": {"seconds": 20},
     }

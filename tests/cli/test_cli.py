@@ -74,9 +74,10 @@ FLAGS = {
         "--overwrite",
     },
     "models": set(),
-    "report": {"FOLDER"},
+    "report": {"FOLDER", "[RUN_A]", "[RUN_B]", "--out"},
     "stream": {"MODEL", "--wav", "--out", "--block", "--rate"},
     "data": TASK,
+    "lookback": TASK | {"--margin", "--longest", "--out"},
     "study": TASK
     | {
         "--seeds",
@@ -313,6 +314,10 @@ BAD = [
     (("audit", "missing.onnx"), "give either a TASK"),
     (("audit", "missing.onnx", "--data", "x.npy"), "No such file"),
     (("report", "."), "Run the study to its end first"),
+    (("report", "compare"), "Run the study to its end first"),
+    (("report", "compare", "runs/a"), "report compare RUN_A RUN_B"),
+    (("report", "runs/a", "runs/b"), "report compare RUN_A RUN_B"),
+    (("report", "compare", "missing", "other"), "there is no missing/results.json"),
     (("stdy", "small"), "study"),
 ]
 
@@ -329,6 +334,20 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments, message, unchecked)
 def test_a_damaged_results_file_is_one_message(content, message, tmp_path):
     (tmp_path / "results.json").write_text(content)
     assert message in run("report", str(tmp_path), code=2)
+
+
+def test_report_compares_two_studies(tmp_path):
+    results = {"rows": [{"model": "lstm", "seed": 0, "metric": {"test": 2.0}}], "seconds": 1.0}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps(results | {"version": name}))
+    said = run("report", "compare", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert "Both say: no verdict yet" in said
+    assert "lstm" in said
+    assert "What differs" in (tmp_path / "b" / "compare.html").read_text()
+    page = tmp_path / "page.html"
+    run("report", "compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(page))
+    assert page.read_text().startswith("<!doctype html>")
 
 
 def test_a_model_for_another_task_is_one_message(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from unrecur.cli.audit import audit
 from unrecur.cli.data import data
 from unrecur.cli.errors import friendly
 from unrecur.cli.export import export
+from unrecur.cli.lookback import lookback
 from unrecur.cli.models import models
 from unrecur.cli.report import report
 from unrecur.cli.stream import stream
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (study, audit, truncate, train, export, stream, models, data, report):
+for verb in (study, lookback, audit, truncate, train, export, stream, models, data, report):
     app.command()(friendly(verb))
 
 

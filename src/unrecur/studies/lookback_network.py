@@ -137,7 +137,7 @@ class Network:
         return found
 
     def _start(self, features: int, generator: torch.Generator) -> list[nn.Parameter]:
-        """Draw the first weights; those of the output are 0: training starts at the linear model."""
+        """Draw the first weights; those of the output are 0: it starts as the linear model."""
         width, outputs = self.width(features), len(self.linear.learnt)
         scale = (2 / max(1, features)) ** 0.5
         first = torch.randn(features, width, generator=generator) * scale
