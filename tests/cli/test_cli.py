@@ -314,7 +314,7 @@ BAD = [
     (("audit", "missing.onnx"), "give either a TASK"),
     (("audit", "missing.onnx", "--data", "x.npy"), "No such file"),
     (("report", "."), "Run the study to its end first"),
-    (("report", "compare"), "Run the study to its end first"),
+    (("report", "compare"), "report compare RUN_A RUN_B"),
     (("report", "compare", "runs/a"), "report compare RUN_A RUN_B"),
     (("report", "runs/a", "runs/b"), "report compare RUN_A RUN_B"),
     (("report", "compare", "missing", "other"), "there is no missing/results.json"),
