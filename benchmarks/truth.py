@@ -3,8 +3,8 @@
     python benchmarks/truth.py --write            # 50 studies of each kind: 20 minutes on one core
     python benchmarks/truth.py --studies 3        # a look
 
-Each study is a whole one (`unrecur.study`: matched parameters, three seeds, least window, verdict) of a
-task drawn afresh, an LSTM against a TCN that sees 7 inputs:
+Each study is a whole one (`unrecur.study`: matched parameters, three seeds, least window, verdict)
+of a task drawn afresh, an LSTM against a TCN that sees 7 inputs:
 
 - "parity": is the number of ones so far odd? Every input since the first counts: needed;
 - "copy": the first input, asked for at every step, far beyond the TCN's 7: needed;

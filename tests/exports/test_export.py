@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import unrecur
-from cases import BLOCK_SPECS, FEATURES, FITTED_SPECS, SPECS, TOKEN_SPECS, TRANSLATION_SPECS
+from cases import BLOCK_SPECS, FEATURES, FITTED_SPECS, SPECS, TOKEN_SPECS
 from test_contract import filled, fitted
 from unrecur._check import InputError
 from unrecur.core.equivalence import fold_steps
@@ -204,7 +204,6 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path, unchecked):
     refuse("k and a certificate are for", tmp_path, model, k=3)
     refuse("cannot answer step by step", tmp_path, made("transformer_encoder"))
     refuse("inputs ahead", tmp_path, made("bidirectional_gru"), form="window", k=3)
-    refuse("starts from a source", tmp_path, TRANSLATION_SPECS["seq2seq"].build())
     refuse("float16", tmp_path, made("gru").half())
     refuse("samples: expected a block", tmp_path, model, samples=torch.rand(2, 5, FEATURES + 1))
     refuse(

@@ -17,7 +17,7 @@ def export(
         str,
         typer.Option(
             help="block: whole sequences; step: one step with its state; window: feed-forward, the "
-            "last k inputs."
+            "last k inputs; encode: the source that the other forms start from."
         ),
     ] = "block",
     k: Annotated[int | None, typer.Option("-k", help="The length of a window.")] = None,

@@ -132,6 +132,11 @@ class AbstractConditionalModel(AbstractSequenceModel):
     sequence model like any other, in both forms.
     """
 
+    @property
+    def source_features(self) -> int:
+        """How many features the source has, or how many token ids there are; as many as inputs."""
+        return self.in_features
+
     @abstractmethod
     def encode(
         self, source: Shaped[Tensor, "B N ..."], lengths: Integer[Tensor, " B"] | None = None

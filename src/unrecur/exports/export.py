@@ -16,7 +16,7 @@ from unrecur.certificates.certificate import Certificate
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import leaves
 from unrecur.exports import onnx_program, program
-from unrecur.exports.forms import Form, Port, dtype_of, ports, refuse_source
+from unrecur.exports.forms import Form, Port, check_form, dtype_of, ports
 from unrecur.exports.record import claim_of, metadata
 from unrecur.exports.rewrite import exportable
 from unrecur.exports.target import new_file
@@ -83,6 +83,8 @@ def export(
     outputs `next_state.0.1`, named by their places in the tree; batch and time are free. "window"
     maps exactly the last k inputs [batch, k, features] to the present output, without a state and
     without a loop or a recurrent node: matrix products, convolutions and pointwise functions.
+    A model that starts from a source makes two files: "encode" maps the source [batch, source],
+    rows of one length, to the state, which "step" and "block" go on from.
 
     The file is run in its own runtime on random inputs and on `samples`, at batches of 1 and 3 and
     1, 2 and 63 steps (where the model takes as many), all outputs and states compared. Where they
@@ -92,9 +94,9 @@ def export(
     Args:
         model: The model; a truncated one (`unrecur.truncate`) as a window carries its k and bound.
         path: Where to, ending in .onnx or .pt2.
-        form: "block", "step" or "window".
+        form: "block", "step", "window" or "encode".
         k: The length of a window; needed for a model that sees its whole past.
-        samples: Real inputs to compare on: a block, or a list of sequences.
+        samples: Real inputs to compare on: a block, or a list of sequences; for "encode" sources.
         tol: The largest difference allowed in a number b, in units of 1 + |b|; 1e-4 for float32
             and 1e-9 for float64 if left out.
         certificate: The certificate of a recurrent model, for the bound of its window.
@@ -122,7 +124,7 @@ def export(
     path = new_file(Path(path), SUFFIXES, overwrite)
     if path.suffix == ".onnx":
         onnx_program.check_opset(opset)
-    refuse_source(model)
+    check_form(model, form)
     claim = None
     if form == "window":
         original, claim = claim_of(model, k, certificate)

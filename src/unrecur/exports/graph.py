@@ -30,6 +30,7 @@ class Graph:
 
     Raises:
         CorruptFileError: The bytes are no ONNX model that `export` wrote.
+        InputError: The model starts from a source.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -41,6 +42,11 @@ class Graph:
             self._start: dict[str, Any] = json.loads(notes.get("unrecur.state", "{}"))
         except (InputError, KeyError, ValueError) as error:
             raise CorruptFileError(f"expected an ONNX file of unrecur.export ({error}).") from error
+        if "unrecur.source" in notes:
+            raise InputError(
+                "the graph's model starts from a source, without which it cannot be run and "
+                "compared. Quantise a graph of a model that starts from nothing."
+            )
         self._shapes = {item.name: item.shape for item in self._session.get_inputs()}
         types = {item.name: item.type for item in self._session.get_inputs()}
         self._types = {name: _TYPES.get(kind, "float32") for name, kind in types.items()}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unrecur._check import InputError
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.exports.forms import Form, Port, Traced, example
+from unrecur.exports.forms import BATCH, SOURCE, TIME, Form, Port, Traced, example
 from unrecur.exports.verify import Runner
 
 NOTES = "unrecur.json"
@@ -37,7 +37,7 @@ def traced(
     Raises:
         InputError: torch cannot trace it; the message has torch's reason.
     """
-    sizes = {name: torch.export.Dim(name, min=1) for name in ("batch", "time")}
+    sizes = {name: torch.export.Dim(name, min=1) for name in (BATCH, TIME, SOURCE)}
     free = [
         {place: sizes[size] for place, size in enumerate(port.shape) if isinstance(size, str)}
         for port in inputs

@@ -11,7 +11,7 @@ from torch import nn
 from unrecur._check import InputError
 from unrecur._version import __version__
 from unrecur.certificates.certificate import Certificate, Evidence
-from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.core.state import leaves
 from unrecur.exports.forms import Form, Port
 from unrecur.layers.positions import Positions
@@ -137,7 +137,8 @@ def metadata(
     Returns:
         The entries, all text. "unrecur.bound" is a number, "rounding" where a window holds all that
         the model sees, or "unknown". "unrecur.state" is JSON: for each input of the state the value
-        it starts from in every row, one number where all are the same.
+        it starts from in every row, one number where all are the same. "unrecur.source" is
+        the number of token ids of the source that a model starts from.
     """
     entries = {
         "unrecur.version": __version__,
@@ -145,7 +146,9 @@ def metadata(
         "unrecur.sha256": weights_hash(model),
         "unrecur.form": form,
     }
-    if form == "step" or (form == "block" and len(inputs) > 1):
+    if isinstance(model, AbstractConditionalModel):
+        entries["unrecur.source"] = str(model.source_features)
+    elif form == "step" or (form == "block" and len(inputs) > 1):
         start = leaves(model.init_state(1))
         state = {port.name: _value(leaf) for port, leaf in zip(inputs[1:], start, strict=True)}
         entries["unrecur.state"] = json.dumps(state)

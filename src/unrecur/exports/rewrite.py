@@ -14,12 +14,13 @@ from unrecur._check import InputError
 from unrecur.cells.diagonal import AbstractDiagonalCell
 from unrecur.core.cell import AbstractCell
 from unrecur.core.field import Field
-from unrecur.core.model import AbstractSequenceModel
+from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.core.state import State
 from unrecur.exports.nodes import as_node
 from unrecur.exports.real import RealDiagonal
 from unrecur.layers.attention import CausalAttention
 from unrecur.layers.recurrent import Recurrent
+from unrecur.layers.seq2seq import Seq2Seq
 
 
 def exportable(model: AbstractSequenceModel, nodes: bool) -> AbstractSequenceModel:
@@ -63,6 +64,11 @@ def _(module: AbstractDiagonalCell, nodes: bool) -> nn.Module:
 @_traceable.register
 def _(module: Recurrent, nodes: bool) -> nn.Module:
     return Scanned(module, nodes)
+
+
+@_traceable.register
+def _(module: Seq2Seq, nodes: bool) -> nn.Module:
+    return FedBack(module) if module.input_feeding else module
 
 
 @_traceable.register
@@ -127,6 +133,64 @@ def _advanced(cell: AbstractCell) -> Callable[[Tensor, Tensor], tuple[Tensor, Te
         return new, new.clone()  # two results must not be one tensor
 
     return body
+
+
+class FedBack(AbstractConditionalModel):
+    """A decoder that reads what it saw at the step before, its block form one scan.
+
+    Args:
+        model: The model, its layers rewritten.
+    """
+
+    takes_tokens = True
+
+    def __init__(self, model: Seq2Seq) -> None:
+        super().__init__()
+        self.model = model
+        self.in_features, self.out_features = model.in_features, model.out_features
+
+    @property
+    def receptive_field(self) -> Field:
+        """That of the model."""
+        return self.model.receptive_field
+
+    @property
+    def source_features(self) -> int:
+        """That of the model."""
+        return self.model.source_features
+
+    def encode(
+        self, source: Integer[Tensor, "B N"], lengths: Integer[Tensor, " B"] | None = None
+    ) -> State:
+        """Read the source; see `AbstractConditionalModel.encode`."""
+        _refuse(lengths)
+        return self.model.encode(source)
+
+    def step(
+        self, x_t: Integer[Tensor, " B"], state: State | None = None
+    ) -> tuple[Float[Tensor, "B E"], State]:
+        """Map one step; see `AbstractSequenceModel.step`."""
+        return self.model.step(x_t, state)
+
+    def forward(
+        self,
+        x: Integer[Tensor, "B T"],
+        state: State | None = None,
+        lengths: Integer[Tensor, " B"] | None = None,
+    ) -> tuple[Float[Tensor, "B T E"], State]:
+        """Map a whole block; see `AbstractSequenceModel.forward`."""
+        _refuse(lengths)
+        state = self.init_state(x.shape[0]) if state is None else state
+        *memory, lower, upper, fed, coverage = state
+        embedded, _ = self.model.embedding(x)
+
+        def body(held: State, embedded_t: Tensor) -> tuple[State, Tensor]:
+            held, seen = self.model.fed_step(embedded_t, held, memory)
+            return held, seen.clone()  # two results must not be one tensor
+
+        (lower, fed, coverage), seen = scan(body, (lower, fed, coverage), embedded, dim=1)
+        y, upper = self.model.upper(seen, upper)
+        return y, (*memory, lower, upper, fed, coverage)
 
 
 class WholeAttention(AbstractSequenceModel):

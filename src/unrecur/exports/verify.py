@@ -11,7 +11,15 @@ from torch import Tensor
 from unrecur._check import InputError
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import leaves
-from unrecur.exports.forms import Form, Port, Traced, random_inputs
+from unrecur.exports.forms import (
+    Form,
+    Port,
+    Traced,
+    encoder,
+    first_state,
+    random_inputs,
+    random_source,
+)
 
 # Runs a file on its inputs, in their order.
 Runner = Callable[[Sequence[Tensor]], list[Tensor]]
@@ -92,7 +100,10 @@ def _inputs(
     """Give the blocks to run over: random ones, then those of the samples."""
     generator = torch.Generator().manual_seed(1)
     shapes = SHAPES if form != "window" else [(batch, k or 0) for batch in (1, 2, 3)]
-    for shape in shapes:
+    for seed, shape in enumerate(shapes):
+        if form == "encode":
+            yield "random", random_source(encoder(model), shape, seed)
+            continue
         yield "random", random_inputs(model, shape, generator)
     for block in samples:
         if form == "window":
@@ -146,9 +157,10 @@ def _outputs(run: Any, model: AbstractSequenceModel, form: Form, x: Tensor) -> l
         y, *after = run([part, *state]) if not isinstance(run, Traced) else run(part, *state)
         return y, after
 
-    if form == "window":
-        return [call(x, [])[0]]
-    state = leaves(model.init_state(len(x)))
+    if form in ("window", "encode"):
+        first, rest = call(x, [])
+        return [first, *rest]
+    state = leaves(first_state(model, len(x), x.shape[1], seed=1))
     # The second half continues from the state of the first.
     half = -(-x.shape[1] // 2)
     parts = x.unbind(1) if form == "step" else [part for part in x.split(half, 1)]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
+from unrecur import _check
 from unrecur._check import InputError
 from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.core.state import State
@@ -36,6 +37,8 @@ def record(module: nn.Module, weights: Float[Tensor, "B H T N"], part: str = "")
             to one. A layer that runs step by step hands in one step at a time.
         part: Which of a layer's attentions this is, where it has several.
     """
+    if _check.graph_is_captured():
+        return  # a graph has no place to write to
     written = _written.get()
     if written is not None:
         written.append((module, part, weights))

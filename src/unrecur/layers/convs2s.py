@@ -106,6 +106,11 @@ class ConvS2S(AbstractConditionalModel):
             field = field.then(block.convolution.receptive_field)
         return field
 
+    @property
+    def source_features(self) -> int:
+        """The number of tokens of the source."""
+        return self.source.in_features
+
     def encode(
         self, source: Integer[Tensor, "B N"], lengths: Integer[Tensor, " B"] | None = None
     ) -> State:

@@ -44,9 +44,10 @@ class CrossAttention(AbstractMultiHead, AbstractConditionalModel):
     ) -> State:
         """Make keys and values of the memory; see `AbstractConditionalModel.encode`."""
         _check.block(source, self.in_features)
-        if lengths is None:
-            lengths = torch.full(source.shape[:1], source.shape[1])
-        return *self.key_value(zero_padding(source, lengths)), lengths.to(source.device)
+        batch, steps = source.shape[:2]
+        counts = torch.full((batch,), steps, device=source.device)
+        counts = counts if lengths is None else lengths.to(counts)
+        return *self.key_value(zero_padding(source, lengths)), counts
 
     def forward(
         self,

@@ -80,7 +80,7 @@ class AttentionPooling(nn.Module):
             A vector for each row.
         """
         x = zero_padding(x, lengths)
-        counts = x.new_full((len(x),), x.shape[1]).long() if lengths is None else lengths
+        counts = x.new_full((x.shape[0],), x.shape[1]).long() if lengths is None else lengths
         scores = self.score(torch.tanh(self.hidden(x)))[..., 0]
         pooled, _ = read(self, scores[:, None], x, counts.to(x.device))
         return pooled[:, 0]

@@ -1,5 +1,7 @@
 """The recurrent encoder-decoder with attention."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
@@ -61,6 +63,11 @@ class Seq2Seq(AbstractConditionalModel):
         """The whole past of the target."""
         return Field(past=float("inf"))
 
+    @property
+    def source_features(self) -> int:
+        """The number of tokens of the source."""
+        return self.encoder.in_features
+
     def encode(
         self, source: Integer[Tensor, "B N"], lengths: Integer[Tensor, " B"] | None = None
     ) -> State:
@@ -119,15 +126,30 @@ class Seq2Seq(AbstractConditionalModel):
         """Run the recurrence and the attention in turn, as each feeds the other."""
         outputs = []
         for t, embedded_t in enumerate(embedded.unbind(1)):
-            lower, fed, coverage = held
-            h, lower = self.lower.step(torch.cat([embedded_t, fed], -1), lower)
-            seen, fed, weights = self._look(h[:, None], memory)
-            moved = lower, fed[:, 0], coverage + weights[:, 0]
-            held = moved if lengths is None else where(t < lengths.to(h.device), moved, held)
+            moved, seen = self.fed_step(embedded_t, held, memory)
+            held = moved if lengths is None else where(t < lengths.to(seen.device), moved, held)
             outputs.append(seen)
-        return torch.cat(outputs, 1), held
+        return torch.stack(outputs, 1), held
 
-    def _look(self, h: Tensor, memory: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def fed_step(
+        self, embedded_t: Tensor, held: State, memory: Sequence[Tensor]
+    ) -> tuple[State, Tensor]:
+        """Take one step of the recurrence, which reads what was fed back, and look at the memory.
+
+        Args:
+            embedded_t: The embedded tokens, [batch, features].
+            held: The states of the lower part, what is fed back, and the coverage.
+            memory: The memory, its keys and its valid counts.
+
+        Returns:
+            What is held then, and what the upper part reads.
+        """
+        lower, fed, coverage = held
+        h, lower = self.lower.step(torch.cat([embedded_t, fed], -1), lower)
+        seen, fed, weights = self._look(h[:, None], memory)
+        return (lower, fed[:, 0], coverage + weights[:, 0]), seen[:, 0]
+
+    def _look(self, h: Tensor, memory: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Attend: what the upper part reads, what is fed back, and the weights."""
         context, weights = self.alignment(h, *memory)
         both = torch.cat([h, context], -1)

@@ -111,7 +111,7 @@ class TransformerBlock(AbstractSequenceModel):
             The state.
         """
         cross = cast("CrossAttention", self.cross).encode(memory, lengths)
-        return self.attention.init_state(len(memory)), cross, ()
+        return self.attention.init_state(memory.shape[0]), cross, ()
 
     def forward(
         self,

@@ -73,7 +73,7 @@ class TransformerStack(AbstractSequenceModel):
             The state.
         """
         states = tuple(block.encode(memory, lengths) for block in self.blocks)
-        return self._places(len(memory)), states
+        return self._places(memory.shape[0]), states
 
     def forward(
         self,

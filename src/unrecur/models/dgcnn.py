@@ -149,11 +149,12 @@ class DGCNN(AbstractConditionalModel, AbstractBlockModel):
                 "DGCNN reads a passage for a question: begin with state = model.encode(question) "
                 "and hand the state in."
             )
-        if len(state) not in (1, len(x)):
+        passages, questions = x.shape[0], state.shape[0]
+        if questions not in (1, passages):
             raise _check.InputError(
-                f"expected one question, or one for each of {len(x)} passages, got {len(state)}."
+                f"expected one question, or one for each of {passages} passages, got {questions}."
             )
-        state = state.expand(len(x), -1)
+        state = state.expand(passages, -1)
         embedded, _ = self.embedding(x, None, lengths)
         read, _ = self.passage(self.join(_beside(embedded, state)), None, lengths)
         return self.scores(_beside(read, state)), state

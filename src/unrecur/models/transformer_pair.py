@@ -190,6 +190,11 @@ class TransformerPair(AbstractConditionalModel):
         """That of the decoder."""
         return self.decoder.receptive_field
 
+    @property
+    def source_features(self) -> int:
+        """The number of tokens of the source."""
+        return (self.source or self.target).in_features
+
     def encode(
         self, source: Integer[Tensor, "B N"], lengths: Integer[Tensor, " B"] | None = None
     ) -> State:
@@ -205,7 +210,7 @@ class TransformerPair(AbstractConditionalModel):
         lengths: Integer[Tensor, " B"] | None = None,
     ) -> tuple[Float[Tensor, "B T E"], State]:
         """Map a whole block; see `AbstractSequenceModel.forward`."""
-        state = self.init_state(len(x)) if state is None else state
+        state = self.init_state(x.shape[0]) if state is None else state
         vectors, _ = self.target(x, None, lengths)
         y, state = self.decoder(vectors * self.scale, state, lengths)
         return self._scores(y), state
@@ -214,7 +219,7 @@ class TransformerPair(AbstractConditionalModel):
         self, x_t: Integer[Tensor, " B"], state: State | None = None
     ) -> tuple[Float[Tensor, "B E"], State]:
         """Map one step; see `AbstractSequenceModel.step`."""
-        state = self.init_state(len(x_t)) if state is None else state
+        state = self.init_state(x_t.shape[0]) if state is None else state
         y_t, state = self.decoder.step(self.target.step(x_t)[0] * self.scale, state)
         return self._scores(y_t), state
 

@@ -55,6 +55,11 @@ class OnnxSteps(AbstractMachine):
                 f"state.*, got a {form} of {_signature(inputs)} to {_signature(outputs)}. Export "
                 'it with unrecur.export(model, path, form="step").'
             )
+        if "unrecur.source" in kept:
+            raise InputError(
+                f"{path}: the model starts from a source, a stream from nothing. Run the graph of "
+                "form='encode' for its state, and this one step by step in onnxruntime."
+            )
         self.frame, self.shown = frames[0], shown[0]
         self.after = {_leaf(each.name): each.name for each in outputs if each is not shown[0]}
         self.leaves = {_leaf(each.name): each for each in inputs if each is not frames[0]}
