@@ -32,7 +32,7 @@ def curve_figure(results: Results) -> go.Figure | None:
     figure.add_traces([band(edges, drawn), _marked([(k, m) for k, m, _ in curve], drawn)])
     metrics = {k: metric for k, metric, _ in curve}
     for place, (rule, name) in enumerate(
-        (("measurable", "nothing measurable beyond"), ("margin", "within the margin")), 1
+        (("measurable", "no measurable gain"), ("margin", "within the margin")), 1
     ):
         k = int(value(section(results, "least"), rule) or 0)
         if k in metrics:
@@ -58,7 +58,7 @@ def horizons_figure(results: Results) -> go.Figure | None:
     if not found:
         return None
     figure = canvas(["Least number of last inputs, by how far ahead"], height=380)
-    names = ("nothing measurable beyond", "within the margin")
+    names = ("no measurable gain", "within the margin")
     for place, (rule, name) in enumerate(zip(SHAPES, names, strict=True)):
         points = [(value(one, "horizon") or 0, value(section(one, "least"), rule)) for one in found]
         figure.add_trace(_marked(points, look(name, place), True))

@@ -7,7 +7,7 @@ from unrecur.report.sheets import DIGITS, Sheet
 from unrecur.report.text import ABSENT, number
 
 RULES = {
-    "measurable": "nothing measurable beyond",
+    "measurable": "no measurable gain",
     "margin": "within the margin",
     "one_standard_error": "within one standard error",
     "best": "best measured",
