@@ -70,13 +70,17 @@ def opened(browser, path, **options):
     context.close()
 
 
-def check_drawn(path, figures):
+def figures(seen):
+    """The figures of a page, in order."""
+    return seen.page.eval_on_selector_all(
+        "[data-figure]", "plots => plots.map((plot) => plot.dataset.figure)"
+    )
+
+
+def check_drawn(path, expected):
     """Check that a browser draws all figures of a page, and complains of nothing."""
     with chromium() as browser, opened(browser, path) as seen:
-        keys = seen.page.eval_on_selector_all(
-            "[data-figure]", "plots => plots.map((plot) => plot.dataset.figure)"
-        )
-        assert keys == list(figures)
-        for key in keys:
+        assert figures(seen) == list(expected)
+        for key in expected:
             seen.see(key)
         seen.check_quiet()

@@ -31,15 +31,21 @@ def report(
 
 
 def _report(folder: Path) -> None:
-    """Show one study."""
+    """Show one study, or one lookback."""
     from rich.console import Console
 
+    from unrecur.report.lookback_page import write_lookback_page
+    from unrecur.report.lookback_table import print_lookback
     from unrecur.report.page import write_page
     from unrecur.report.table import print_results
 
     results, page, console = _read(folder), folder / "report.html", Console()
-    write_page(results, page)
-    print_results(results, console)
+    if results.get("kind") == "lookback":
+        write_lookback_page(results, page)
+        print_lookback(results, console)
+    else:
+        write_page(results, page)
+        print_results(results, console)
     _say_where(page, console)
 
 

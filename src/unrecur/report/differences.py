@@ -15,6 +15,7 @@ from unrecur.report.rows import (
     values,
     words,
 )
+from unrecur.report.series import thinned
 from unrecur.report.sheets import DIGITS, Sheet
 from unrecur.report.spread import mean_interval
 from unrecur.report.style import COLOURS, GREY, SHADE, canvas, label
@@ -110,10 +111,9 @@ def sequence_losses(rows: Sequence[Row]) -> list[float]:
 
 def _shown(found: Differences) -> list[tuple[float, tuple[int, float, float]]]:
     """Choose what is drawn: for each its place among all, from 0 to 1, and the pair."""
-    last = len(found.pairs) - 1
-    count = min(len(found.pairs), MOST_MARKS)
-    places = sorted({round(at * last / max(count - 1, 1)) for at in range(count)})
-    return [((place + 0.5) / (last + 1), found.pairs[place]) for place in places]
+    count = len(found.pairs)
+    placed = [((place + 0.5) / count, pair) for place, pair in enumerate(found.pairs)]
+    return thinned(placed, MOST_MARKS)
 
 
 def differences_figure(results: Results) -> go.Figure | None:

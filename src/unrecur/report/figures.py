@@ -17,12 +17,13 @@ from unrecur.report.rows import (
     values,
     words,
 )
-from unrecur.report.series import windows
+from unrecur.report.series import thinned, windows
 from unrecur.report.style import Look, canvas, looks, scale
 from unrecur.report.text import compact, microseconds
 from unrecur.report.wording import metric_title
 
 FEW_TRIALS = 60  # whose lines can be told apart; of more, the band alone is drawn
+MOST_MARKS = 3000  # of a figure: more take a browser seconds
 SPEEDS = (
     ("Training, steps per second", "train_steps_per_second", 1.0, compact),
     ("Whole sequences, steps per second", "forward_steps_per_second", 1.0, compact),
@@ -50,8 +51,9 @@ def size_figure(results: Results) -> go.Figure | None:
         if is_floor(rows) and (level := middle(values(rows, "metric", "test"))) is not None
     }
     figure = canvas([metric_title(results, "test")], height=400)
+    most = max(MOST_MARKS // len(points), 2)
     for model, pairs in points.items():
-        figure.add_trace(_marks(pairs, names[model]))
+        figure.add_trace(_marks(thinned(pairs, most), names[model]))
     low, high = min(sizes), max(sizes)
     pad = (high / low) ** 0.08 if high > 1.001 * low else 1.05
     for model, level in floors.items():

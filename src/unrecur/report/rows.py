@@ -122,7 +122,7 @@ def entries(mapping: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     found = mapping.get(name)
     if not isinstance(found, list | tuple):
         return []
-    return [entry for entry in found if isinstance(entry, Mapping)]
+    return [entry for entry in found if type(entry) is dict or isinstance(entry, Mapping)]
 
 
 def words(mapping: Mapping[str, Any], name: str, default: str = "") -> str:
@@ -176,11 +176,14 @@ def value(row: Mapping[str, Any], *path: str) -> float | None:
     """
     found: Any = row
     for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
+        # A dict is the usual case, and found out ten times as fast.
+        found = found.get(key) if type(found) is dict or isinstance(found, Mapping) else None
     return _number(found)
 
 
 def _number(found: Any) -> float | None:
+    if type(found) is float:  # the usual case; NaN is beyond every bound
+        return found if -OVERFLOW < found < OVERFLOW else None
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
     return found if abs(found) < OVERFLOW else None

@@ -86,6 +86,26 @@ def windows(rows: Sequence[Row]) -> list[Window]:
     return [_window(k, points[k]) for k in sorted(points)]
 
 
+def thinned(points: Sequence[Any], most: int) -> list[Any]:
+    """Keep some evenly spaced points where there are more than a picture bears.
+
+    Args:
+        points: The points in their order.
+        most: How many to keep at most, 2 or more.
+
+    Returns:
+        The points that are kept, the first and the last among them.
+
+    Example:
+        >>> thinned(range(100), 4), thinned("abc", 4)
+        ([0, 33, 66, 99], ['a', 'b', 'c'])
+    """
+    last = len(points) - 1
+    if last < most:
+        return list(points)
+    return [points[round(at * last / (most - 1))] for at in range(most)]
+
+
 def window_metrics(row: Row) -> Curve:
     """Read the memory curve of one row.
 

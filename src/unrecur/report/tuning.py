@@ -8,12 +8,14 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from unrecur.report.rows import Results, entries, lower_is_better, section, value, words
+from unrecur.report.series import thinned
 from unrecur.report.text import printable
 
 if TYPE_CHECKING:
     import optuna
 
 FEWEST_DRAWS = 8  # of a model, below which an importance would be made of chance
+MOST_DRAWS = 1000  # that an importance is made of: more change nothing that can be seen
 WIDE = 5.0  # a factor between the ends of a range that may have been drawn in logarithms
 Setting = float | str
 
@@ -98,7 +100,10 @@ def importances(results: Results) -> dict[str, dict[str, float]]:
         For each model with enough draws the shares by hyperparameter, which add up to 1.
     """
     least = lower_is_better(results)
-    found = {model: _importance(finished(all_), least) for model, all_ in draws(results).items()}
+    found = {
+        model: _importance(thinned(finished(all_), MOST_DRAWS), least)
+        for model, all_ in draws(results).items()
+    }
     return {model: shares for model, shares in found.items() if shares}
 
 
@@ -116,7 +121,6 @@ def _importance(found: Sequence[Draw], least: bool) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    # A study in memory, without a storage's checks: they take a second for a thousand draws.
     study = optuna.create_study(
         direction="minimize" if least else "maximize", storage=_quiet_storage(optuna)
     )

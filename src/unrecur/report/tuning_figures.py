@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from unrecur.report.rows import Results, lower_is_better
+from unrecur.report.series import thinned
 from unrecur.report.sheets import DIGITS, Sheet
 from unrecur.report.style import Look, canvas, label, look, looks
 from unrecur.report.text import number, percent
@@ -12,6 +13,7 @@ from unrecur.report.tuning import Draw, Setting, draws, finished, importances, i
 from unrecur.report.wording import metric_name
 
 MOST_PANELS = 4  # side by side
+MOST_MARKS = 1500  # of a panel
 MARK_SIZES = (7, 15)  # of a draw, and of the ring around a model's best
 
 
@@ -25,17 +27,19 @@ def draws_figure(results: Results) -> go.Figure | None:
         The figure, or None where nothing was tuned.
     """
     found = {model: ended for model, all_ in draws(results).items() if (ended := finished(all_))}
-    panels = _panels(results, found)
+    panels = _panels(found)
     if not panels:
         return None
     figure = canvas([f"Against {name}" for name in panels], height=400, gap=0.06)
     drawn = _looks(results, found)
     named: set[str] = set()
+    most = max(MOST_MARKS // len(found), 2)
     for panel, name in enumerate(panels, start=1):
         for model, ended in found.items():
             with_it = [draw for draw in ended if name in draw.settings]
             if with_it:
-                marks = _marks(with_it, name, drawn[model], model not in named)
+                shown = thinned(with_it, most)
+                marks = _marks(shown, name, drawn[model], model not in named)
                 figure.add_trace(marks, row=1, col=panel)
                 best = best_draw(with_it, lower_is_better(results))
                 figure.add_trace(_ring(best, name, drawn[model]), row=1, col=panel)
@@ -60,17 +64,14 @@ def best_draw(found: Sequence[Draw], least: bool) -> Draw:
     return min(found, key=lambda draw: sign * (draw.valid or 0.0))
 
 
-def _panels(results: Results, found: dict[str, list[Draw]]) -> list[str]:
-    """Choose the hyperparameters that are drawn: those that vary, the most important first."""
+def _panels(found: dict[str, list[Draw]]) -> list[str]:
+    """Choose the hyperparameters that are drawn: the first of those that vary."""
     values: dict[str, set[Setting]] = {}
     for ended in found.values():
         for draw in ended:
             for name, setting in draw.settings.items():
                 values.setdefault(name, set()).add(setting)
-    shares = importances(results).values()
-    weight = {name: sum(of_model.get(name, 0.0) for of_model in shares) for name in values}
-    varied = [name for name, settings in values.items() if len(settings) > 1]
-    return sorted(varied, key=lambda name: -weight[name])[:MOST_PANELS]
+    return [name for name, settings in values.items() if len(settings) > 1][:MOST_PANELS]
 
 
 def _axis(found: dict[str, list[Draw]], name: str) -> dict[str, object]:
