@@ -113,6 +113,13 @@ def study(
     prune: Annotated[
         bool, typer.Option("--prune", help="End settings early that fall behind others.")
     ] = False,
+    match: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Make latency (of a step) or time (of training) equal too, in trials of their "
+            "own; may be given twice."
+        ),
+    ] = None,
     max_trials: Annotated[
         int | None,
         typer.Option(help="Run no more trials than this in all.", show_default="no limit"),
@@ -172,6 +179,7 @@ def study(
     if smoke:
         small = suggested_budget(task, recipes_for(task), SMOKE_SHARE)
         config = replace(config, parameters=small)
+    equal: Any = tuple(match or ())
     config = replace(
         config,
         seeds=config.seeds if seeds is None else seeds,
@@ -181,6 +189,7 @@ def study(
         device=device,
         trials=trials or 0,
         prune=prune,
+        match=equal,
         max_trials=max_trials,
         max_seconds=max_seconds,
     )

@@ -1,7 +1,7 @@
 """The end of a study: the least window of the best recurrent model, and the verdict."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -45,23 +45,23 @@ def conclude(task: Task, rows: list[Row], config: StudyConfig, folder: Path) -> 
         CorruptFileError: A model is missing or is not that of its row.
     """
     by_name = comparable(rows)
-    recurrent = {name: found for name, found in by_name.items() if _kind(found) == "recurrent"}
-    if not recurrent:
+    best = best_recurrent(by_name)
+    if best is None:
         return nothing("No recurrent model has finished a trial.", config)
-    # All choices are made on the validation split; the test split is for the verdict alone.
-    best = min(recurrent, key=lambda name: _mean(recurrent[name], "valid"))
     losses = {
         name: np.array([row["test_losses"] for row in found]) for name, found in by_name.items()
     }
-    candidates = {name: losses[name] for name in by_name if _kind(by_name[name]) == "feed-forward"}
+    candidates = {
+        name: losses[name] for name in by_name if kind_of(by_name[name]) == "feed-forward"
+    }
     windows = {name: k for name in candidates if (k := inputs_seen(by_name[name][0])) is not None}
     steps = task.counted("test").astype(float)
-    models = [_model(row, folder, config) for row in recurrent[best]]
+    models = [_model(row, folder, config) for row in by_name[best]]
     short, parts, notes, context = None, {}, [], []
     if all(can_be_truncated(model) for model in models):
         seen = {name: (k, losses[name]) for name, k in windows.items()}
         context = contexts(task, seen, (best, losses[best]), models, config.confidence)
-        seeds = [row["seed"] for row in recurrent[best]]
+        seeds = [row["seed"] for row in by_name[best]]
         short = truncate(best, models, seeds, task, losses[best], config.tolerance)
         name = f"{best} on {short.record['k']} inputs"
         if short.losses is None:
@@ -76,7 +76,9 @@ def conclude(task: Task, rows: list[Row], config: StudyConfig, folder: Path) -> 
             )
     else:
         notes.append(f"{best} cannot be truncated: it looks ahead, or starts from a source.")
-    floors = {n: _mean(found, "test") for n, found in by_name.items() if _kind(found) == "floor"}
+    floors = {
+        n: mean_metric(found, "test") for n, found in by_name.items() if kind_of(found) == "floor"
+    }
     verdict = decide(
         candidates, (best, losses[best]), floors, steps, config.margin, config.confidence, parts
     )
@@ -90,29 +92,45 @@ def conclude(task: Task, rows: list[Row], config: StudyConfig, folder: Path) -> 
     }
 
 
-def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Group the rows that the verdict compares by model: those matched in parameters.
+def best_recurrent(by_name: Mapping[str, list[Row]]) -> str | None:
+    """Choose a recurrent model, on the validation split: the test split is for the verdict alone.
+
+    Args:
+        by_name: The rows of each model.
+
+    Returns:
+        The best on average over seeds; None where there is none.
+    """
+    names = [name for name, found in by_name.items() if kind_of(found) == "recurrent"]
+    return min(names, key=lambda name: mean_metric(by_name[name], "valid"), default=None)
+
+
+def comparable(rows: Sequence[Row], match: str = "parameters") -> dict[str, list[Row]]:
+    """Group the rows that are compared by model.
 
     Args:
         rows: The rows of all trials.
+        match: What is equal in those that are compared.
 
     Returns:
         The rows of each model, of the seeds that all trained models have.
     """
     by_name: dict[str, list[Row]] = {}
     for row in rows:
-        if row.get("match", "parameters") == "parameters":
+        if row.get("match", "parameters") == match:
             by_name.setdefault(row["model"], []).append(row)
-    trained = [found for found in by_name.values() if _kind(found) != "floor"]
+    trained = [found for found in by_name.values() if kind_of(found) != "floor"]
     common = (
         set.intersection(*({row["seed"] for row in found} for found in trained))
         if trained
         else set()
     )
     return {
-        name: found if _kind(found) == "floor" else [row for row in found if row["seed"] in common]
+        name: found
+        if kind_of(found) == "floor"
+        else [row for row in found if row["seed"] in common]
         for name, found in by_name.items()
-        if common or _kind(found) == "floor"
+        if common or kind_of(found) == "floor"
     }
 
 
@@ -168,11 +186,28 @@ def _with_trade(
     )
 
 
-def _kind(rows: list[Row]) -> str:
+def kind_of(rows: Sequence[Row]) -> str:
+    """Give the family of a model.
+
+    Args:
+        rows: The rows of its trials.
+
+    Returns:
+        "recurrent", "feed-forward" or "floor".
+    """
     return rows[0]["family"]
 
 
-def _mean(rows: list[Row], split: str) -> float:
+def mean_metric(rows: Sequence[Row], split: str) -> float:
+    """Average a model's metric over seeds.
+
+    Args:
+        rows: The rows of its trials.
+        split: Of which split.
+
+    Returns:
+        The mean.
+    """
     return sum(row["metric"][split] for row in rows) / len(rows)
 
 

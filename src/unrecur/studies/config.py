@@ -1,9 +1,12 @@
 """The settings of a study."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from unrecur import _check
 from unrecur._check import InputError
+
+Match = Literal["latency", "time"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class StudyConfig:
             recipes; 0 takes those of the recipes.
         prune: End a draw early whose validation metric is behind that of others of its recipe at
             the same epoch. Which ones that hits depends on what else has finished by then.
+        match: What else than the number of parameters is made equal, in trials of its own:
+            "latency", that of a streaming step, "time", that of training.
         max_trials: Run no more trials than this in all, the first of the plan; None for no limit.
         max_seconds: Stop after so many seconds, as if killed, and conclude with what there is; the
             next call goes on. None for no limit.
@@ -42,6 +47,7 @@ class StudyConfig:
     device: str = "cpu"
     trials: int = 0
     prune: bool = False
+    match: tuple[Match, ...] = ()
     max_trials: int | None = None
     max_seconds: float | None = None
 
@@ -62,6 +68,13 @@ class StudyConfig:
                 f"budget_seconds={self.budget_seconds:g} gives one model more time to train than "
                 f"max_seconds={self.max_seconds:g} gives the whole study. Lower the one or raise "
                 "the other."
+            )
+        for kind in self.match:
+            _check.known_name(kind, get_args(Match), "match")
+        if "time" in self.match and self.budget_seconds is not None:
+            raise InputError(
+                "budget_seconds limits the time of training, which match 'time' makes equal. Give "
+                "one of the two."
             )
         if self.prune and not self.trials:
             raise InputError(

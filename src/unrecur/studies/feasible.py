@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unrecur._check import InputError
-from unrecur.data.task import SPLITS, Task
+from unrecur.data.task import Task
 from unrecur.models.spec import Spec
 from unrecur.studies.budget import BudgetError
 from unrecur.studies.config import StudyConfig
@@ -15,24 +15,6 @@ from unrecur.train.config import TrainConfig
 
 Plan = Mapping[str, tuple[Spec, TrainConfig]]
 FAMILIES = ("recurrent", "feed-forward")
-
-
-def check_splits(task: Task) -> None:
-    """Check that a task has sequences in each split.
-
-    Args:
-        task: The task.
-
-    Raises:
-        InputError: A split is empty.
-    """
-    sizes = {split: len(task.splits.get(split, ())) for split in SPLITS}
-    if not all(sizes.values()):
-        found = ", ".join(f"{count} in {split}" for split, count in sizes.items())
-        raise InputError(
-            f"the task '{task.name}' is too small to split: a study needs sequences in all of "
-            f"{', '.join(SPLITS)}, got {found}. Give it more data, or shorter sequences."
-        )
 
 
 def budget_of(task: Task, recipes: Mapping[str, Recipe], config: StudyConfig) -> int:

@@ -62,7 +62,10 @@ class Finished:
 
 
 def final_jobs(
-    recipes: Mapping[str, Recipe], plan: Mapping[str, tuple[Spec, TrainConfig]], seeds: int
+    recipes: Mapping[str, Recipe],
+    plan: Mapping[str, tuple[Spec, TrainConfig]],
+    seeds: int,
+    match: str = "parameters",
 ) -> list[Job]:
     """Plan the final trials: each recipe with each seed; floors once, nothing in them is random.
 
@@ -70,6 +73,7 @@ def final_jobs(
         recipes: What is compared.
         plan: The model and the training of each.
         seeds: How many seeds.
+        match: What is equal in all of them.
 
     Returns:
         The trials, by seed.
@@ -77,7 +81,7 @@ def final_jobs(
     named = CategoricalDistribution(list(plan))
     return [
         Job(
-            FINAL,
+            FINAL if match == "parameters" else match,
             f"{name}-{seed}",
             name,
             recipes[name],
@@ -85,6 +89,7 @@ def final_jobs(
             seed,
             {"model": name, "seed": seed},
             {"model": named, "seed": IntDistribution(0, LARGEST_SEED)},
+            match=match,
         )
         for seed in range(seeds)
         for name in plan

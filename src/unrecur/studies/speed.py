@@ -14,6 +14,7 @@ from unrecur.core.model import (
     AbstractSequenceModel,
 )
 from unrecur.core.state import leaves, map_state
+from unrecur.data.batches import Batch
 from unrecur.data.running import lengths_for, start_state
 from unrecur.data.task import Task
 from unrecur.train.evaluate import summed_losses
@@ -35,9 +36,7 @@ def measure_speed(model: AbstractSequenceModel, task: Task, batch_size: int) -> 
         batches; and, for a model with a step form, the seconds of one streaming step of one
         sequence, and step_error, the largest difference between what the stream and the block gave.
     """
-    device = next(model.parameters()).device
-    batches = -(-len(task.splits["train"]) // batch_size)
-    batch = next(iter(task.batches("train", batch_size, start=batches // 2))).to(device)
+    device, batch = _middle_batch(model, task, batch_size)
     steps = int(batch.lengths.sum())
     trained = any(parameter.requires_grad for parameter in model.parameters())
     lengths = lengths_for(model, batch)
@@ -52,26 +51,55 @@ def measure_speed(model: AbstractSequenceModel, task: Task, batch_size: int) -> 
         model(batch.x, start_state(model, batch, None), lengths)
 
     speeds = {"forward_steps_per_second": steps / _seconds(forward, device)}
-    if not isinstance(model, AbstractBlockModel) and model.receptive_field.causal:
-        stream = batch.x[:1, : min(STREAMED, int(batch.lengths[0]))]
-        with torch.no_grad():
-            first = start_state(model, batch, None)
-            first = model.init_state(1) if first is None else map_state(lambda s: s[:1], first)
-
-        @torch.no_grad()
-        def step() -> None:
-            state = first
-            for x_t in stream.unbind(1):
-                _, state = model.step(x_t, state)
-
-        speeds["step_seconds"] = _seconds(step, device) / stream.shape[1]
-        speeds["step_error"] = check_equivalence(model, stream, first).largest
+    speeds |= step_speed(model, task, batch_size)
     if trained:
         model.train()
         speeds["train_steps_per_second"] = steps / _seconds(train, device)
         model.zero_grad()
         model.eval()
     return speeds
+
+
+def step_speed(model: AbstractSequenceModel, task: Task, batch_size: int) -> dict[str, float]:
+    """Measure a model's streaming step, of one sequence.
+
+    Args:
+        model: The model, in evaluation mode.
+        task: The task.
+        batch_size: The number of sequences in a training batch.
+
+    Returns:
+        "step_seconds" and "step_error", as `measure_speed` has them; nothing for a model without a
+        step form.
+    """
+    if isinstance(model, AbstractBlockModel) or not model.receptive_field.causal:
+        return {}
+    device, batch = _middle_batch(model, task, batch_size)
+    stream = batch.x[:1, : min(STREAMED, int(batch.lengths[0]))]
+    with torch.no_grad():
+        first = start_state(model, batch, None)
+        first = model.init_state(1) if first is None else map_state(lambda s: s[:1], first)
+
+    @torch.no_grad()
+    def step() -> None:
+        state = first
+        for x_t in stream.unbind(1):
+            _, state = model.step(x_t, state)
+
+    return {
+        "step_seconds": _seconds(step, device) / stream.shape[1],
+        "step_error": check_equivalence(model, stream, first).largest,
+    }
+
+
+def _middle_batch(
+    model: AbstractSequenceModel, task: Task, batch_size: int
+) -> tuple[torch.device, Batch]:
+    """Give a model's device and, there, the training batch of middle length."""
+    device = next(model.parameters(), torch.empty(0)).device
+    batches = -(-len(task.splits["train"]) // batch_size)
+    batch = next(iter(task.batches("train", batch_size, start=batches // 2)))
+    return device, batch.to(device)
 
 
 def held_bytes(model: AbstractSequenceModel) -> dict[str, int]:

@@ -8,7 +8,7 @@ a study killed at any moment has whole rows only. Optuna's own tools (its dashbo
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Store:
         self.folder, self.url, self.name = folder, url, name
         self.place = place_of(folder, url)
         self._studies: dict[str, optuna.Study] = {}
-        self._listings: dict[str, Listing] = {}
+        self._listings: dict[tuple[str, ...], Listing] = {}
         with shared(folder), guarded(self.place):
             self.storage = open_storage(folder, url)
             final = self.study(FINAL)
@@ -116,19 +116,19 @@ class Store:
             )
         return self._studies[part]
 
-    def listing(self, part: str) -> Listing:
-        """Give what lists the trials of a part.
+    def listing(self, *parts: str) -> Listing:
+        """Give what lists the trials of some parts.
 
         Args:
-            part: The name of the part.
+            parts: The names of the parts.
 
         Returns:
             The listing; the same at each call.
         """
-        if part not in self._listings:
-            study = self.study(part)._study_id
-            self._listings[part] = Listing(self.storage, study)
-        return self._listings[part]
+        if parts not in self._listings:
+            studies = {self.study(part)._study_id: part for part in parts}
+            self._listings[parts] = Listing(self.storage, studies)
+        return self._listings[parts]
 
     def settled(self, name: str, settle: Callable[[], Any]) -> Any:
         """Give what the first worker has settled for all of them.
@@ -203,9 +203,13 @@ class Store:
             self.study(FINAL).add_trial(trial)
         self.export()
 
-    def export(self) -> None:
-        """Write all rows to `rows.jsonl`, for other programs."""
-        lines = [json.dumps(row) + "\n" for row in self.rows()]
+    def export(self, parts: Sequence[str] = (FINAL,)) -> None:
+        """Write all rows to `rows.jsonl`, for other programs.
+
+        Args:
+            parts: Of which trials.
+        """
+        lines = [json.dumps(row) + "\n" for part in parts for row in self.rows(part)]
         write_atomic(self.folder / "rows.jsonl", "".join(lines))
 
 
@@ -224,7 +228,7 @@ def shared(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".moment", timeout=WAIT):
+        with FileLock(folder / ".moment", timeout=WAIT, poll_interval=0.01):
             yield
     except Timeout as error:
         raise OSError(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,18 @@ from unrecur._files import write_atomic
 from unrecur.data.task import SPLITS, Task
 from unrecur.data.tasks import load_task
 from unrecur.studies.conclude import conclude
-from unrecur.studies.config import StudyConfig, Workplace
+from unrecur.studies.config import Match, StudyConfig, Workplace
 from unrecur.studies.environment import environment
 from unrecur.studies.estimate import estimate
-from unrecur.studies.feasible import Plan, budget_of, check_limits, check_splits, planned
+from unrecur.studies.feasible import Plan, budget_of, check_limits, planned
 from unrecur.studies.jobs import Job, final_jobs
 from unrecur.studies.listener import Listener
 from unrecur.studies.listing import Entry
+from unrecur.studies.matched import match_reasons, matched_verdicts
+from unrecur.studies.matching import match_plan, settle_match
 from unrecur.studies.plan import plan_trial
 from unrecur.studies.recipes import Recipe, recipes_for
-from unrecur.studies.store import Store
+from unrecur.studies.store import FINAL, Store
 from unrecur.studies.tables import write_parquet
 from unrecur.studies.tuning import tried, tuned, tuning_jobs
 from unrecur.studies.watch import Deadline
@@ -82,7 +85,6 @@ def study(
     place = workplace or Workplace()
     fabric_on(config.device)
     chosen = dict(recipes or recipes_for(task))
-    check_splits(task)
     config = replace(config, parameters=budget_of(task, chosen, config))
     plan, skipped = planned(task, chosen, config)
     check_limits(chosen, plan, config)
@@ -92,10 +94,12 @@ def study(
     work = Work(task, config, folder, place, _identity(task, config, plan), name)
     store = work.open()
     trials, start = _run(work, store, chosen, plan, listener), time.monotonic()
-    store.export()
+    store.export([FINAL, *config.match])
     write_parquet(trials["rows"], folder / "rows.parquet")
     listener.stage("least window and verdict")
     conclusion = conclude(task, trials["rows"], config, folder)
+    matches = matched_verdicts(task, trials["rows"], trials["matches"], config)
+    conclusion["verdict"]["reasons"] += match_reasons(matches)
     if trials["stopped"]:
         conclusion["verdict"]["reasons"].append(trials["stopped"])
     spent = [*(row["wall_seconds"] for row in trials["rows"])]
@@ -110,6 +114,7 @@ def study(
         **conclusion,
         "skipped": skipped,
         **trials,
+        "matches": matches,
         "environment": environment(config.device),
     }
     write_atomic(folder / "results.json", json.dumps(results, indent=1))
@@ -148,7 +153,15 @@ def _run(
             plan = {name: plan_trial(task, recipe, config) for name, recipe in names.items()}
             finals = final_jobs(names, plan, config.seeds)[: len(finals)]
     rows: list[Row] = []
+    matches: dict[str, Any] = {}
     if whole:
+        matches = _settled_matches(work, store, names, plan, took["by_model"])
+        for kind, settled_match in matches.items():
+            finals += final_jobs(names, match_plan(settled_match, plan), config.seeds, kind)
+        finals = finals[: _room(config, len(draws))]
+        if matches:
+            settled = work.claims(store, [*draws, *finals]).standing().ended
+            listener.start(len(draws) + len(finals), len(settled))
         found = run(work, store, finals, listener, deadline, len(draws))
         ended = [(job, found.ended.get((job.part, job.key))) for job in finals]
         failures += [_failure(job, e) for job, e in ended if e and "reason" in e.ended]
@@ -161,8 +174,21 @@ def _run(
         "failures": failures,
         "estimate": took,
         "stopped": _stopped(config, len(rows), len(finals), whole),
+        "matches": matches,
         "rows": rows,
     }
+
+
+def _settled_matches(
+    work: Work, store: Store, recipes: dict[str, Recipe], plan: Plan, seconds: dict[str, float]
+) -> dict[str, Any]:
+    """Settle, or look up, what else is made equal."""
+    config = work.config
+
+    def settle(kind: Match) -> dict[str, Any]:
+        return settle_match(kind, work.task, recipes, plan, seconds, config.device)
+
+    return {kind: store.settled(f"match {kind}", partial(settle, kind)) for kind in config.match}
 
 
 def _on_cluster() -> Any:
@@ -216,7 +242,7 @@ def _stopped(config: StudyConfig, finished: int, planned: int, whole: bool) -> s
 
 def _identity(task: Task, config: StudyConfig, plan: Plan) -> dict[str, Any]:
     """Say what makes two studies the same; more seeds may be added to one."""
-    free = ("seeds", "max_trials", "max_seconds")
+    free = ("seeds", "match", "max_trials", "max_seconds")
     settings = {key: value for key, value in asdict(config).items() if key not in free}
     return {
         "task": task.name,
