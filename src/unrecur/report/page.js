@@ -4,27 +4,31 @@ const unrecur = (() => {
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const plots = [...document.querySelectorAll("[data-figure]")];
   const NARROW = 620; // pixels below which panels stand one above another
+  const WIDE = 900; // below which four panels stand two by two
   const BETWEEN = 100; // pixels between them, for an axis' title and the next panel's
+  const BESIDE = 0.12; // of the width, between two panels side by side
   const PAPER = 680; // pixels across a printed page
   const PLOTLY = document.getElementById("plotly");
   let hidden = new Set(); // what legends call the models that the reader has hidden
 
-  function stacked(layout, names) {
-    const count = layout.meta.panels;
-    const columns = names.some((name) => name.length > 14) ? 1 : 2;
+  function stacked(layout, names, across) {
+    const rows = Math.ceil(layout.meta.panels / across);
+    const share = (1 - BESIDE * (across - 1)) / across;
+    const columns = across > 1 ? 4 : names.some((name) => name.length > 14) ? 1 : 2;
     const frame = 110; // above the first panel and below the last
     const panel = layout.height - frame;
-    const plot = count * panel + (count - 1) * BETWEEN;
+    const plot = rows * panel + (rows - 1) * BETWEEN;
     const changed = {
       ...layout,
       height: plot + frame + 24 * Math.floor(names.length / columns),
       legend: { ...layout.legend, entrywidth: 0.96 / columns, entrywidthmode: "fraction" },
     };
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < layout.meta.panels; i++) {
       const suffix = i ? String(i + 1) : "";
-      const top = 1 - (i * (panel + BETWEEN)) / plot;
+      const top = 1 - (Math.floor(i / across) * (panel + BETWEEN)) / plot;
+      const left = (i % across) * (share + BESIDE);
       const place = { domain: [Math.max(0, top - panel / plot), top], showticklabels: true };
-      changed["xaxis" + suffix] = { ...layout["xaxis" + suffix], domain: [0, 1] };
+      changed["xaxis" + suffix] = { ...layout["xaxis" + suffix], domain: [left, left + share] };
       changed["yaxis" + suffix] = { ...layout["yaxis" + suffix], ...place };
     }
     return changed;
@@ -45,7 +49,8 @@ const unrecur = (() => {
     const room = width || plot.clientWidth;
     const legend = layout.showlegend !== false;
     const names = shown.filter((trace) => legend && trace.showlegend).map((trace) => trace.name);
-    const fitted = room < NARROW ? stacked(layout, names) : layout;
+    const across = room < NARROW ? 1 : room < WIDE && layout.meta.panels === 4 ? 2 : 0;
+    const fitted = across ? stacked(layout, names, across) : layout;
     // What a reader has switched off in the legend stays off.
     const made = { ...fitted, width: room, uirevision: "kept" };
     Plotly.react(plot, data, made, { displayModeBar: false });
