@@ -49,4 +49,5 @@ def lookback(
         )
     write_lookback_page(results, folder / "report.html")
     print_lookback(results, console)
-    console.print(f"The page: {folder / 'report.html'}", soft_wrap=True, highlight=False)
+    page = f"The page: {folder / 'report.html'}"
+    console.print(page, soft_wrap=True, highlight=False, markup=False)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from unrecur.cli.progress import bars
 from unrecur.studies.listener import Listener
@@ -31,7 +32,7 @@ class Windows(Listener):
 
     def stage(self, what: str) -> None:
         """Name what is measured; windows beyond the first make the bar longer."""
-        self.progress.update(self.whole, description=what)
+        self.progress.update(self.whole, description=escape(what))
 
     def end(self, row: dict[str, Any]) -> None:
         """Count a window and write its line; see `Listener.end`."""
@@ -40,4 +41,5 @@ class Windows(Listener):
         if self.left < 0:  # between powers of two
             self.progress.update(self.whole, total=total + 1)
         self.progress.advance(self.whole)
-        self.console.print(f"k = {row['k']}: {row['metric']:.4f} {self.unit}", highlight=False)
+        said = f"k = {row['k']}: {row['metric']:.4f} {self.unit}"
+        self.console.print(said, highlight=False, markup=False)
