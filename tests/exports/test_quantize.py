@@ -69,6 +69,29 @@ def test_a_task_calibrates(files, tmp_path):
     assert (found.largest, found.mean) == (again.largest, again.mean)
 
 
+@pytest.mark.parametrize(("form", "k"), [("step", None), ("block", None), ("window", 4)])
+def test_both_graphs_are_scored_on_a_task(form, k, tmp_path, unchecked):
+    """The test split is small enough to be scored whole; a window is, from its k-th step on."""
+    torch.manual_seed(0)
+    task = small_task()
+    model = unrecur.build("elman", in_features=5, out_features=5, hidden=64).eval()
+    export(model, tmp_path / "m.onnx", form, k=k)
+    before = Graph((tmp_path / "m.onnx").read_bytes()).metric(task)
+    seen = unrecur.truncate(model, k=k) if k else model
+    losses = []
+    for number in range(len(task.splits["test"])):
+        x, target = task.pair("test", number)
+        with torch.no_grad():
+            losses += task.step_loss(seen(x[None])[0], target[None])[0, (k or 1) - 1 :].tolist()
+    assert before == pytest.approx(np.mean(losses), rel=1e-5)
+    if form != "block":  # a recurrent node is not quantised
+        found = quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", task)
+        assert found.metric_before == before
+        assert found.metric_after == pytest.approx(before, rel=0.05)
+        assert found.metric_after != before
+        assert "metric" in str(found)
+
+
 def test_what_cannot_be_quantised_leaves_nothing(files, tmp_path, unchecked):
     _, path = files
     out = tmp_path / "q.onnx"

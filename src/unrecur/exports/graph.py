@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from unrecur._check import CorruptFileError, InputError
-from unrecur.data.task import Task
+from unrecur.data.task import Task, known_steps
 from unrecur.exports.onnx_program import session_of
 
 Feeds = dict[str, np.ndarray]
@@ -125,6 +125,37 @@ class Graph:
             state = dict(zip(state, after, strict=True))
             outputs.append(y)
         return (np.stack(outputs, 1) if self.form == "step" else outputs[0]), fed
+
+    def metric(self, task: Task) -> float | None:
+        """Score the graph on the test split of a task, or on a part of a large one.
+
+        Args:
+            task: The task.
+
+        Returns:
+            The task's metric, of a window at every step that has k inputs; None where no step of
+            a sequence has, or the graph gives another number of scores than the task takes.
+        """
+        loss, steps = 0.0, 0
+        for number in range(min(SEQUENCES, len(task.splits["test"]))):
+            x, target = (part[:STEPS] for part in task.pair("test", number))
+            y = torch.from_numpy(self._over(x.numpy().astype(self._types["x"])))
+            target = target[len(target) - len(y) :]
+            if len(y) and y.shape[-1] == task.out_features:
+                known = known_steps(target)
+                loss += float(task.step_loss(y[None], target[None])[0, known].double().sum())
+                steps += int(known.sum())
+        return loss / steps if steps else None
+
+    def _over(self, x: np.ndarray) -> np.ndarray:
+        """Give the outputs over a sequence; of a window from the step on that has k inputs."""
+        if self.form != "window":
+            return self.run(x[None])[0][0]
+        k = self._shapes["x"][1]
+        if len(x) < k:
+            return np.zeros((0, 1), np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(x, k, axis=0)
+        return self.run(np.ascontiguousarray(np.moveaxis(windows, -1, 1)))[0]
 
     def seconds(self, feed: Feeds) -> float:
         """Time a run.

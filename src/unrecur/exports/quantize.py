@@ -12,6 +12,7 @@ import numpy as np
 from unrecur import _check
 from unrecur._check import InputError, extra
 from unrecur._files import write_atomic
+from unrecur.data.task import Task
 from unrecur.exports.graph import Feeds, Graph
 from unrecur.exports.target import new_file
 
@@ -35,6 +36,8 @@ class Quantized:
         mean: The mean difference.
         seconds_before: The median time of a run of the float graph.
         seconds_after: The median time of a run of this one, on the same inputs.
+        metric_before: The float graph's metric on the test split, where the samples are a task.
+        metric_after: That of this one.
     """
 
     path: Path
@@ -45,12 +48,19 @@ class Quantized:
     mean: float
     seconds_before: float
     seconds_after: float
+    metric_before: float | None = None
+    metric_after: float | None = None
 
     def __str__(self) -> str:
+        scored = (
+            f", metric {self.metric_after:.4g} against {self.metric_before:.4g}"
+            if self.metric_before is not None
+            else ""
+        )
         return (
             f"{self.path}: {self.method} int8, {self.bytes_after / self.bytes_before:.2f} of the "
             f"bytes, {self.seconds_after / self.seconds_before:.2f} of the time, largest "
-            f"difference {self.largest:.2g}, mean {self.mean:.2g}"
+            f"difference {self.largest:.2g}, mean {self.mean:.2g}{scored}"
         )
 
 
@@ -71,9 +81,9 @@ def quantize(
     Args:
         path: The ONNX file.
         out: Where to.
-        samples: A task, a block [batch, time, features], or a list of sequences; "static" takes the
-            ranges of the activations from them. Standard normal numbers if left out, which
-            "dynamic" alone allows.
+        samples: A task, on whose test split both graphs are scored too, a block [batch, time,
+            features], or a list of sequences; "static" takes the ranges of the activations from
+            them. Standard normal numbers if left out, which "dynamic" alone allows.
         method: "dynamic" or "static".
         overwrite: Whether a file that is there may be replaced.
 
@@ -98,6 +108,7 @@ def quantize(
         np.abs(after.run(block)[0] - y).ravel()
         for block, (y, _) in zip(blocks, expected, strict=True)
     ]
+    task = samples if isinstance(samples, Task) else None
     together, feed = np.concatenate(gaps), expected[0][1][0]
     write_atomic(out, content)
     return Quantized(
@@ -109,6 +120,8 @@ def quantize(
         mean=float(together.mean()),
         seconds_before=before.seconds(feed),
         seconds_after=after.seconds(feed),
+        metric_before=before.metric(task) if task else None,
+        metric_after=after.metric(task) if task else None,
     )
 
 
