@@ -38,6 +38,7 @@ from unrecur.train.whole import whole_state
 MOST_LEFT_OUT = 50  # steps in a row, by a loss scale that finds no size that fits
 WATCHED = 10  # times an epoch that the gradients are measured, if they are
 REMEMBERED = 32  # measurements
+SCORING = 0.4  # of the seconds of a training step, one that only scores takes
 SAVE_EVERY = 30.0  # seconds between checkpoints within an epoch; one is always written at its end
 Report = Callable[[Progress, int], None]
 
@@ -85,7 +86,7 @@ def train(
         seed: Decides the first weights, the order of the data and dropout.
         checkpoint: The file to go on from if it exists, and to write to; None keeps nothing.
         device: "cpu", "cuda", "cuda:1", ...
-        budget: The seconds of training after which to stop.
+        budget: The seconds after which to stop, the last scoring on the validation split included.
         report: Called after each batch and each epoch with the progress and the number of batches
             in an epoch. It may raise `StoppedError`.
         strategy: What several processes share, where `torchrun` started them: "ddp", each has the
@@ -166,6 +167,7 @@ class _Run:
                 fresh = self.objective.init_state(self.bare, len(carried[0]))
                 self.state = map_state(lambda leaf: next(values).to(leaf.device), fresh)
             self.place.load_scale(self.progress.scale)
+        self.learnt, self.scoring = 0, math.nan  # steps in this process, seconds of a validation
         self.saved = self.resumed = time.monotonic()
         self.seconds_before = self.progress.seconds
 
@@ -181,7 +183,17 @@ class _Run:
             return "patience"
         if progress.epoch >= self.config.epochs:
             return "epochs"
-        return "budget" if progress.history and progress.seconds >= budget else None
+        return "budget" if progress.history and self._spent(budget) else None
+
+    def _spent(self, budget: float) -> bool:
+        """Say whether the budget leaves no more time than scoring on the validation split takes."""
+        if math.isinf(budget):
+            return False
+        scoring = self.scoring
+        if math.isnan(scoring):  # not measured yet: told from what the steps so far have taken
+            each = (time.monotonic() - self.resumed) / max(self.learnt, 1)
+            scoring = SCORING * each * self.task.steps("valid") if self.learnt else 0.0
+        return self.progress.seconds + scoring >= budget
 
     def epoch(self, budget: float, report: Report) -> bool:
         """Train to the end of the epoch under way; False when the budget ended before it did."""
@@ -204,10 +216,10 @@ class _Run:
             if time.monotonic() - self.saved > SAVE_EVERY and self.place.processes == 1:
                 self.save()
             report(progress, self.batches)
-            if progress.seconds >= budget:
+            if self._spent(budget):
                 break
         # An epoch cut short by the budget is scored too: it may be the only one, or the best.
-        whole = progress.seconds < budget
+        whole = not self._spent(budget)
         self._finish_epoch()
         report(progress, self.batches)
         return whole
@@ -239,6 +251,7 @@ class _Run:
                 check_loss(loss / steps, self.progress.guard, chance, *self.moment, self.batches)
             self.progress.loss += loss
             self.progress.steps += steps
+            self.learnt += steps
             self.progress.batch += 1
 
     def _overflow(self, loss: float, batch: Batch, state: State | None) -> DivergedError:
@@ -296,7 +309,9 @@ class _Run:
     def _finish_epoch(self) -> None:
         """Score the model, remember it if it is the best, and save."""
         progress = self.progress
+        start = time.monotonic()
         scores = evaluate(self.place.form, self.task, "valid")
+        self.scoring = time.monotonic() - start
         if not int(scores.steps.sum()):
             raise InputError(f"no step of the valid split of task '{self.task.name}' counts.")
         valid = scores.metric
