@@ -64,6 +64,13 @@ def test_a_recurrent_model_that_learnt_nothing_decides_nothing():
     assert "does not beat the floor 'markov'" in found.headline
 
 
+def test_a_recurrent_model_as_good_as_a_floor_decides_nothing():
+    """It never learnt, and noise put it below the floor: the truth was 'needed'."""
+    found = verdict({"tcn": losses(11.95)}, losses(11.9), floors={"markov": 12.0})
+    assert found.answer == "undecided"
+    assert "by more than 2 %" in found.headline
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_few_sequences_decide_nothing(count):
     steps = np.full(count, 50.0)

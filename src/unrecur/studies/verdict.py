@@ -135,7 +135,7 @@ def decide(
     Not needed: some feed-forward candidate is at most the margin worse than the best recurrent
     model (its whole interval lies below). Needed: every candidate is more than the margin worse.
     Undecided otherwise, with a single seed or very few sequences, and where the recurrent model
-    itself has learnt nothing. The confidence is shared between the candidates (Bonferroni), so that
+    itself has learnt nothing that a floor, plus the margin, does not know. The confidence is shared between the candidates (Bonferroni), so that
     it holds for all intervals together.
 
     Args:
@@ -159,7 +159,7 @@ def decide(
     comparisons = [compare(*pair, shared) for pair in pairs]
     comparisons.sort(key=lambda entry: entry.high)
     reasons = [_reason(entry, margin) for entry in comparisons]
-    obstacle = _obstacle(comparisons, recurrent, floors, len(steps))
+    obstacle = _obstacle(comparisons, recurrent, floors, len(steps), margin)
     worse = f"more than {100 * margin:g} % worse than {recurrent[0]}, the best recurrent model"
     answer: Literal["not needed", "needed", "undecided"] = "undecided"
     if obstacle:
@@ -196,6 +196,7 @@ def _obstacle(
     recurrent: tuple[str, Losses],
     floors: dict[str, float],
     sequences: int,
+    margin: float,
 ) -> str:
     """Say what stands in the way of any answer; nothing where nothing does."""
     name, losses = recurrent
@@ -209,9 +210,13 @@ def _obstacle(
             "more are needed."
         )
     metric = comparisons[0].recurrent_metric
-    better = [floor for floor, reached in floors.items() if reached <= metric]
+    # A model that never learnt is as good as a floor, up to noise; and so is what replaces it.
+    better = [floor for floor, reached in floors.items() if reached <= (1 + margin) * metric]
     if better:
-        return f"{name} does not beat the floor '{better[0]}': too little was learnt to tell."
+        return (
+            f"{name} does not beat the floor '{better[0]}' by more than {100 * margin:g} %: too "
+            "little was learnt to tell."
+        )
     return ""
 
 
