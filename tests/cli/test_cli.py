@@ -89,6 +89,7 @@ FLAGS = {
         "--smoke",
         "--trials",
         "--prune",
+        "--match",
         "--max-trials",
         "--max-seconds",
         "--storage",

@@ -40,9 +40,9 @@ def _sheet(results: Results) -> Sheet:
     groups = by_model(results)
     test = ("test", "interval of test", "seeds")
     return Sheet(
-        columns=("model", "rank", "family", *test, "parameters", STEP_TIME, "seconds of a trial"),
+        columns=("model", "rank", "family", *test, "parameters", STEP_TIME, "training, s"),
         rows=[
-            [*_cells(rank), number(middle(values(groups[rank.summary.model], "wall_seconds")), 3)]
+            [*_cells(rank), number(middle(values(groups[rank.summary.model], "seconds")), 3)]
             for rank in ranking(results)
         ],
         about=(0,),
