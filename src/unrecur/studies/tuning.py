@@ -1,6 +1,7 @@
 """The same chance for both families: each tries as many settings before the final trials."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from optuna.trial import TrialState
 
 from unrecur._check import InputError
 from unrecur.data.task import Task
+from unrecur.models.spec import Spec
 from unrecur.studies.budget import BudgetError
 from unrecur.studies.config import StudyConfig
 from unrecur.studies.jobs import Finished, Job
@@ -17,6 +19,7 @@ from unrecur.studies.plan import plan_trial
 from unrecur.studies.recipes import Recipe
 from unrecur.studies.spaces import draws_of, space_of, with_settings
 from unrecur.studies.watch import Watch
+from unrecur.train.config import TrainConfig
 from unrecur.train.guard import DivergedError
 from unrecur.train.loop import train
 
@@ -72,12 +75,19 @@ def tuning_jobs(task: Task, recipes: Mapping[str, Recipe], config: StudyConfig) 
     planned: list[tuple[int, Job]] = []
     for place, (name, count) in enumerate(dealt(recipes, config.trials).items()):
         recipe = recipes[name]
+        widths: dict[Any, tuple[Spec, TrainConfig] | None] = {}  # matching one takes a while
         for number, settings in enumerate(draws_of(recipe, count, seed=place)):
-            changed = with_settings(recipe, settings)
-            try:
-                spec, training = plan_trial(task, changed, config)
-            except BudgetError:
+            changed, layers = with_settings(recipe, settings), settings.get("layers")
+            if layers not in widths:
+                try:
+                    widths[layers] = plan_trial(task, changed, config)
+                except BudgetError:
+                    widths[layers] = None
+            if (plan := widths[layers]) is None:
                 continue
+            options = {key: changed.options[key] for key in settings if key in changed.options}
+            spec = Spec(plan[0].name, plan[0].options | options)
+            training = replace(changed.training, epochs=plan[1].epochs)
             job = Job(
                 f"tuning {name}",
                 f"tuning-{name}-{number}",
