@@ -6,9 +6,10 @@ one counts. Only a few wait at a time: optuna reads all that wait at each claim.
 """
 
 import contextlib
+import time
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import optuna
 from optuna.exceptions import TrialPruned, UpdateFinishedTrialError
@@ -21,6 +22,7 @@ from unrecur.studies.storage import guarded, translated
 from unrecur.studies.store import Store, shared
 
 WINDOW = 16  # trials of a round that wait at a time
+ROUND = 2.0  # seconds between two looks for dead workers
 MOST_DEATHS = 3  # of the workers of one trial, until it counts as failed
 Key = tuple[str, str]
 
@@ -64,6 +66,7 @@ class Claims:
         window: int = WINDOW,
     ) -> None:
         self.store, self.window = store, window
+        self._next_round = 0.0
         self.jobs: dict[Key, Job] = {(job.part, job.key): job for job in jobs}
         self.studies: dict[str, optuna.Study] = {}
         with shared(store.folder), guarded(store.place):
@@ -77,12 +80,18 @@ class Claims:
         Returns:
             The standing.
         """
+        return self._standing(self._read())
+
+    def _read(self) -> list[Entry]:
         with guarded(self.store.place):
-            by_key: dict[Key, list[Entry]] = {key: [] for key in self.jobs}
-            for part in self.studies:
-                for entry in self.store.listing(part).read():
-                    if entry.key is not None and (part, entry.key) in by_key:
-                        by_key[part, entry.key].append(entry)
+            return self.store.listing(*self.studies).read()
+
+    def _standing(self, listed: list[Entry]) -> Standing:
+        """Sum up a listing."""
+        by_key: dict[Key, list[Entry]] = {key: [] for key in self.jobs}
+        for entry in listed:
+            if entry.key is not None and (entry.part, entry.key) in by_key:
+                by_key[entry.part, entry.key].append(entry)
         found = Standing()
         for key, entries in by_key.items():
             states = [entry.state for entry in entries]
@@ -102,10 +111,14 @@ class Claims:
         Returns:
             How far all are then.
         """
+        listed = self._read()
+        if time.monotonic() > self._next_round and self._bury(listed):
+            listed = self._read()
+        found = self._standing(listed)
+        if not found.missing or sum(found.waiting.values()) > self.window // 2:
+            return found
         with shared(self.store.folder), guarded(self.store.place):
-            for part in self.studies:
-                self._bury(part)
-            found = self.standing()
+            found = self.standing()  # another worker may have been here a moment ago
             room = self.window - sum(found.waiting.values())
             for job in found.missing[: max(room, 0)]:
                 self.studies[job.part].add_trial(
@@ -119,16 +132,19 @@ class Claims:
                 found.waiting[job.part] = found.waiting.get(job.part, 0) + 1
         return found
 
-    def _bury(self, part: str) -> None:
+    def _bury(self, listed: list[Entry]) -> bool:
         """Fail the trials whose worker is dead, or has given no sign of life for too long."""
-        with warnings.catch_warnings():
+        self._next_round = time.monotonic() + ROUND
+        running = [entry for entry in listed if entry.state is TrialState.RUNNING]
+        with guarded(self.store.place), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.storages.fail_stale_trials(self.studies[part])
-        for entry in self.store.listing(part).read():
-            running = entry.state is TrialState.RUNNING
-            if running and entry.owner is not None and is_dead(entry.owner):
-                with contextlib.suppress(UpdateFinishedTrialError):
-                    self.store.storage.set_trial_state_values(entry.id, TrialState.FAIL)
+            for part in {entry.part for entry in running}:
+                optuna.storages.fail_stale_trials(self.studies[part])
+            for entry in running:
+                if entry.owner is not None and is_dead(entry.owner):
+                    with contextlib.suppress(UpdateFinishedTrialError):
+                        self.store.storage.set_trial_state_values(entry.id, TrialState.FAIL)
+        return bool(running)
 
     def claim(self, part: str, run: Callable[[Job, optuna.Trial], Finished]) -> None:
         """Run one waiting trial of a part, if there still is one.
@@ -212,4 +228,4 @@ def _counted(entries: list[Entry]) -> Entry | None:
         return None
     said = f"its worker died {len(deaths)} times"
     last = deaths[-1]
-    return Entry(last.id, last.number, last.state, last.key, last.owner, {"reason": said})
+    return replace(last, ended={"reason": said})

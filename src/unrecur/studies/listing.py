@@ -31,6 +31,7 @@ class Entry:
     Attributes:
         id: Its number in the whole storage.
         number: Its number in its optuna study.
+        part: The part of the store that it belongs to.
         state: How far it is.
         key: Which planned trial it is; None for one that nobody planned.
         owner: The process that runs it, see `owners.me`.
@@ -40,6 +41,7 @@ class Entry:
 
     id: int
     number: int
+    part: str
     state: TrialState
     key: str | None = None
     owner: dict[str, Any] | None = None
@@ -48,15 +50,15 @@ class Entry:
 
 
 class Listing:
-    """The trials of one optuna study, read again at each call; what is finished is read once.
+    """The trials of some optuna studies, read again at each call; what is finished is read once.
 
     Args:
         storage: The storage.
-        study: The study's id.
+        studies: The part of the store that each study holds, by the study's id.
     """
 
-    def __init__(self, storage: PatientStorage, study: int) -> None:
-        self.storage, self.study = storage, study
+    def __init__(self, storage: PatientStorage, studies: dict[int, str]) -> None:
+        self.storage, self.studies = storage, studies
         self._finished: dict[int, Entry] = {}
 
     def read(self) -> list[Entry]:
@@ -65,16 +67,17 @@ class Listing:
         Returns:
             The trials.
         """
-        found = _read(self.storage, self.study, self._finished)
+        found = _read(self.storage, self.studies, self._finished)
         self._finished |= {entry.id: entry for entry in found if entry.state.is_finished()}
         return found
 
 
 @patient
-def _read(storage: PatientStorage, study: int, finished: dict[int, Entry]) -> list[Entry]:
-    with storage.engine.begin() as connection:
-        states = select(_TRIALS.c.trial_id, _TRIALS.c.number, _TRIALS.c.state)
-        rows = connection.execute(states.where(_TRIALS.c.study_id == study)).all()
+def _read(
+    storage: PatientStorage, studies: dict[int, str], finished: dict[int, Entry]
+) -> list[Entry]:
+    with storage.reading() as connection:
+        rows = connection.execute(select(_TRIALS).where(_TRIALS.c.study_id.in_(studies))).all()
         new = [number for number, *_ in rows if number not in finished]
         attributes = _attributes(connection, new, SMALL)
         values: dict[int, float] = {}
@@ -83,13 +86,14 @@ def _read(storage: PatientStorage, study: int, finished: dict[int, Entry]) -> li
             found = connection.execute(query.where(_VALUES.c.trial_id.in_(part)))
             values |= {trial: value for trial, value, kind in found if kind == FINITE}
     entries = []
-    for trial, number, state in rows:
+    for trial, number, study, state in rows:
         small = attributes.get(trial, {})
         entries.append(
             finished.get(trial)
             or Entry(
                 trial,
                 number,
+                studies[study],
                 TrialState[state],
                 small.get("key"),
                 small.get("owner"),
@@ -114,7 +118,7 @@ def attributes_of(
     Returns:
         The attributes of each trial by name.
     """
-    with storage.engine.begin() as connection:
+    with storage.reading() as connection:
         return _attributes(connection, list(trials), names)
 
 

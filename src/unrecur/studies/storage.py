@@ -19,7 +19,7 @@ import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from sqlalchemy import URL, NullPool, column, literal_column, table
+from sqlalchemy import URL, NullPool, column, literal_column, select, table
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 
 from unrecur._check import CorruptFileError, InputError, extra
@@ -53,6 +53,8 @@ _CALLS = (
 )
 
 
+_READS = "unrecur_reads"
+_VERSION = table("alembic_version", column("version_num"))
 _TRIALS = table("trials", column("trial_id"), column("state"), column("datetime_start"))
 _ATTRIBUTES = table("trial_user_attributes", *map(column, ("trial_id", "key", "value_json")))
 _HEARTBEATS = table("trial_heartbeats", column("trial_id"), column("heartbeat"))
@@ -96,6 +98,14 @@ class PatientStorage(RDBStorage):
     def is_file(self) -> bool:
         """Whether the database is a file: that does not come back by waiting."""
         return self.engine.name == "sqlite"
+
+    def reading(self) -> contextlib.AbstractContextManager[sqlalchemy.Connection]:
+        """Begin a transaction that only reads, and keeps nobody from writing.
+
+        Returns:
+            The connection, to be used in a with statement.
+        """
+        return self.engine.execution_options(**{_READS: True}).begin()
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -154,9 +164,7 @@ def open_storage(folder: Path, url: str | None = None) -> PatientStorage:
         options = {"poolclass": NullPool, "connect_args": {"timeout": BUSY}}
     written = address.render_as_string(hide_password=False)
     with guarded(place_of(folder, url)):
-        engine = sqlalchemy.create_engine(address, **options)
-        known = sqlalchemy.inspect(engine).has_table("version_info")
-        engine.dispose()
+        known = _has_tables(address, options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = PatientStorage(
@@ -172,6 +180,18 @@ def open_storage(folder: Path, url: str | None = None) -> PatientStorage:
             sqlalchemy.event.listen(storage.engine, "begin", _immediately)
         _migrate(storage, place_of(folder, url))
     return storage
+
+
+def _has_tables(address: URL, options: dict[str, Any]) -> bool:
+    """Say whether a database has all of optuna's tables: their version is written last."""
+    engine = sqlalchemy.create_engine(address, **options)
+    try:
+        if not sqlalchemy.inspect(engine).has_table("alembic_version"):
+            return False
+        with engine.connect() as connection:
+            return connection.execute(select(_VERSION)).first() is not None
+    finally:
+        engine.dispose()
 
 
 def place_of(folder: Path, url: str | None) -> str:
@@ -217,8 +237,9 @@ def _by_hand(connection: Any, _: Any) -> None:
 
 
 def _immediately(connection: sqlalchemy.Connection) -> None:
-    """Begin a transaction with the write lock."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Begin a transaction with the write lock, unless it only reads."""
+    reads = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _migrate(storage: PatientStorage, place: str) -> None:
