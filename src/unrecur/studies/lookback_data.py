@@ -17,8 +17,10 @@ USED: tuple[Split, ...] = ("train", "valid")  # the test split is for what is tr
 LONGEST = 256  # inputs in a window, where nobody asks for more
 MOST_STEPS = 2**15  # predicted steps
 MOST_NUMBERS = 2**26  # of all windows together, and of all scores
+MOST_PRODUCTS = 2**30  # of features and scores, over all steps: more take many minutes
 MOST_FEATURES = 2048  # of a window
 MOST_TOKENS = 64  # token ids that a window tells apart; the others are one more
+MOST_CLASSES = 256  # that are learnt; the others keep their frequency
 LEAST_STEPS = 100
 STEPS_PER_INPUT = 20  # predicted steps for each input of the longest window, at least
 FEW_SEQUENCES = 10  # so few are cut in time, as folds of whole sequences would be too few
@@ -253,11 +255,13 @@ def _longest(task: Task, found: list[Stretch], asked: int | None) -> int:
 
 
 def _most(task: Task, found: list[Stretch], longest: int) -> int:
-    """Say how many steps can be predicted in the memory that there is."""
+    """Say how many steps can be predicted in the memory and the minutes that there are."""
+    features = longest * found[0].x.shape[1]
     return min(
         MOST_STEPS,
-        MOST_NUMBERS // (longest * found[0].x.shape[1]),
+        MOST_NUMBERS // features,
         MOST_NUMBERS // 2 // task.out_features,
+        MOST_PRODUCTS // (features * min(task.out_features, MOST_CLASSES)),
     )
 
 

@@ -15,14 +15,13 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from unrecur.data.losses import IGNORED
-from unrecur.studies.lookback_data import Steps
+from unrecur.studies.lookback_data import MOST_CLASSES, Steps
 from unrecur.studies.lookback_folds import Fold, Folds
 
 RIDGE = (0.1, 1.0, 10.0, 100.0, 1000.0, 10_000.0)  # added to sums of squares over steps
 CONVEX = (100.0, 10.0, 1.0)  # added to sums of losses; each starts from the one before
 ITERATIONS = 25  # of L-BFGS, for each penalty
 ENOUGH = 1e-6  # a change of the mean loss that ends them
-MOST_CLASSES = 256  # that are learnt; the others keep their frequency
 SAME = 1e-6
 
 Loss = Callable[[Tensor, Tensor], Tensor]

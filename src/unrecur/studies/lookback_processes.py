@@ -10,7 +10,7 @@ from unrecur.data.datasets import task_from
 from unrecur.data.task import SPLITS, Split, Task
 
 STEPS = 4000  # of a series of numbers
-SYMBOLS = 10_000  # of a hidden Markov process
+SYMBOLS = 20_000  # of a hidden Markov process
 SHARES = (0.7, 0.9, 1.0)  # where the splits end
 WARM_UP = 500
 FAR = 16  # symbols after which a hidden Markov process is taken to have been seen whole
