@@ -135,8 +135,8 @@ def decide(
     Not needed: some feed-forward candidate is at most the margin worse than the best recurrent
     model (its whole interval lies below). Needed: every candidate is more than the margin worse.
     Undecided otherwise, with a single seed or very few sequences, and where the recurrent model
-    itself has learnt nothing that a floor, plus the margin, does not know. The confidence is shared between the candidates (Bonferroni), so that
-    it holds for all intervals together.
+    itself has learnt nothing that a floor, plus the margin, does not know. The confidence is shared
+    between the candidates (Bonferroni), so that it holds for all intervals together.
 
     Args:
         candidates: For each feed-forward candidate the sums of its losses by seed and sequence.
