@@ -147,7 +147,7 @@ def test_what_does_not_apply_is_left_out(part):
         assert part not in [attrs.get("id") for attrs in page.all("section")]
 
 
-@pytest.mark.parametrize("part", set(fake_lookback()) - {"kind"})
+@pytest.mark.parametrize("part", sorted(set(fake_lookback()) - {"kind"}))
 def test_missing_parts_leave_a_page(part):
     results = fake_lookback()
     del results[part]
