@@ -228,6 +228,7 @@ def test_a_trial_that_diverges_does_not_end_the_study(tmp_path):
     assert study(small_task(), tmp_path, config, recipes)["failures"] == results["failures"]
 
 
+@pytest.mark.slow
 def test_pruning_ends_draws_and_says_so(tmp_path):
     training = TrainConfig(epochs=9, batch_size=4, patience=9, learning_rate=1e-2)
     recipes = {
@@ -273,6 +274,7 @@ def test_what_is_left_over_goes_to_the_first():
     assert dealt(RECIPES, 4) == {"lstm": 2, "gru": 1, "stable-lstm": 1, "tcn": 4}
 
 
+@pytest.mark.slow
 def test_an_estimate_is_of_the_right_size(tmp_path, monkeypatch):
     monkeypatch.setattr("unrecur.studies.estimate.SECONDS", 0.2)
     task = small_task(sequences=60)
@@ -286,6 +288,7 @@ def test_an_estimate_is_of_the_right_size(tmp_path, monkeypatch):
     assert took / 5 < found["by_model"]["gru"] < took * 5  # a machine shared with others
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1.0, 2.0])
 def test_the_budget_of_a_model_is_kept(budget, tmp_path):
     task = small_task(sequences=40)

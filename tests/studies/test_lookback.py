@@ -318,6 +318,7 @@ def test_a_source_is_refused(tmp_path):
         unrecur.lookback(task, tmp_path)
 
 
+@pytest.mark.slow
 def test_classes_of_a_table_and_piano_rolls_have_their_lookback(tmp_path):
     frame = table(1500).with_columns(
         state=polars.when(polars.col("x").shift(2, fill_value=0) > 0)

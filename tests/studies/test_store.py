@@ -69,7 +69,8 @@ def test_a_damaged_database_is_an_error(damage, tmp_path):
         Store(tmp_path, IDENTITY).rows()
 
 
-def test_a_database_in_use_is_not_called_damaged(tmp_path):
+def test_a_database_in_use_is_not_called_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr("unrecur.studies.storage.BUSY", 0.5)
     Store(tmp_path, IDENTITY).add(row(), ["a"])
     with contextlib.closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.execute("begin exclusive")

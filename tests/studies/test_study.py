@@ -156,7 +156,9 @@ def run_slowly(folder):
     study(small_task(), folder, CONFIG)
 
 
-@pytest.mark.parametrize("moments", [(0.2, 0.9), (0.5, 1.6, 0.4)])
+@pytest.mark.parametrize(
+    "moments", [(0.2, 0.9), pytest.param((0.5, 1.6, 0.4), marks=pytest.mark.slow)]
+)
 def test_kill_9_changes_no_row(moments, whole, tmp_path):
     context = multiprocessing.get_context("fork")
     killed = 0
