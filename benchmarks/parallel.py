@@ -1,7 +1,7 @@
 """Recurrent layers run in parallel over time, against torch's own: ratio and error in one run.
 
-    python benchmarks/parallel.py --data-dir DIR [--quick] [--hidden N ...] [--cell ...]
-        [--write] [--append]
+    python benchmarks/parallel.py --data-dir DIR [--quick] [--hidden N ...] [--time T ...]
+        [--cell ...] [--write] [--append]
 
 Weights are trained on text by benchmarks/weights.py (a cache keeps them); inputs are text. Each row
 is one cell, size, length and number of rows: seconds of torch's module and of `unrecur.parallel` on
@@ -28,6 +28,8 @@ from unrecur.solvers.costs import cost_of
 HIDDEN, TIMES, BATCHES = (64, 128, 256, 512), (1_000, 10_000, 100_000), (1, 8, 32)
 LONGEST = 30.0  # seconds of torch's run; what would take longer is left out, and said so
 BACKWARD = {"lstm": 6.0, "gru": 15.0}  # times of a forward run that a backward one may take
+HELD = 24  # numbers for each unit and step that forward and backward hold, both runs together
+MOST = 12 * 2**30  # bytes
 NEWTON = 64  # units; Newton in time is compared up to here
 REPEATS = 3
 Timed = tuple[float, Any]
@@ -39,15 +41,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few rows, under five minutes")
     parser.add_argument("--hidden", type=int, nargs="+", default=HIDDEN, help="sizes of the grid")
     parser.add_argument("--cell", nargs="+", default=["lstm", "gru"], help="cells of the grid")
+    parser.add_argument("--time", type=int, nargs="+", default=TIMES, help="lengths of the grid")
     parser.add_argument("--append", action="store_true", help="to the rows that are kept already")
     given = parser.parse_args()
     name = "parallel_quick" if given.quick else "parallel"
-    measures = measured(given.data_dir, given.quick, given.hidden, given.cell)
+    measures = measured(given.data_dir, given.quick, given.hidden, given.cell, given.time)
     rows.run(name, measures, given.write, given.append)
 
 
 def measured(
-    folder: Path, quick: bool, sizes: list[int], cells: list[str]
+    folder: Path, quick: bool, sizes: list[int], cells: list[str], times: list[int]
 ) -> Iterator[dict[str, Any]]:
     """Measure the grid."""
     speed = product_speed()
@@ -61,8 +64,8 @@ def measured(
     for cell, hidden, kind in subjects:
         model = reader(cell, hidden, kind, folder)
         tol = 1e-4 if kind == "free" else 1e-5
-        for length in TIMES[:2] if quick and kind == "stable" else TIMES:
-            for batch in BATCHES[:1] if quick or length == TIMES[-1] else BATCHES:
+        for length in TIMES[:2] if quick and kind == "stable" else times:
+            for batch in BATCHES[:1] if quick else BATCHES:
                 starts = torch.arange(batch) * (len(ids) - length - 1) // max(1, batch)
                 text = torch.stack([ids[begin : begin + length] for begin in starts])
                 with torch.no_grad():
@@ -70,7 +73,7 @@ def measured(
                 name = {"cell": cell, "hidden": hidden, "weights": kind, "tol": tol}
                 shape = {"time": length, "batch": batch}
                 yield {**name, **shape, **compared(model.recurrence, x, tol, speed, False)}
-                if length < TIMES[-1]:
+                if length < TIMES[-1] or not quick:
                     yield {**name, **shape, **compared(model.recurrence, x, tol, speed, True)}
                 if hidden == NEWTON and batch == 1 and length < TIMES[-1]:
                     yield {**name, **shape, **newton(model.recurrence, x, tol)}
@@ -84,6 +87,9 @@ def compared(module: Any, x: Tensor, tol: float, speed: float, backward: bool) -
     what = {"pass": "forward and backward" if backward else "forward"}
     if expected * (1 + BACKWARD[name] * backward) > LONGEST:
         return {**what, "left out": f"torch would take over {LONGEST:.0f} s"}
+    held = 4 * x.shape[0] * x.shape[1] * cell.hidden_size * (HELD if backward else 2)
+    if held > MOST:
+        return {**what, "left out": f"about {held / 2**30:.0f} GiB"}
     fast = unrecur.parallel(module, tol)
     call = _both if backward else _forward
     # The first call measures the device and chooses.
