@@ -6,11 +6,13 @@
 Weights are trained on text by benchmarks/weights.py (a cache keeps them); inputs are text. Each row
 is one cell, size, length and number of rows: seconds of torch's module and of `unrecur.parallel` on
 the same weights and inputs, the ratio, and the largest difference of any output and, with backward,
-of any gradient relative to its largest entry. `limit` is what the ratio would be if all steps of
-the block were one matrix product at the speed of a large one, and nothing else.
+of any gradient relative to its largest entry; at one row, that of both from float64 too. `limit` is
+what the ratio would be if all steps of the block were one matrix product at the speed of a large
+one, and nothing else.
 """
 
 import argparse
+import copy
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,8 +108,11 @@ def compared(module: Any, x: Tensor, tol: float, speed: float, backward: bool) -
         "error": errors[0],
     }
     if backward:
-        scales = [max(float(b.abs().max()), 1e-30) for b in wanted[1:]]
-        row["gradient error"] = max(e / s for e, s in zip(errors[1:], scales, strict=True))
+        row["gradient error"] = _gradient_error(found, wanted)
+        if len(x) == 1:  # whose rounding is it?
+            exact = _both(copy.deepcopy(module).double(), x.double())
+            row["gradient error, float64"] = _gradient_error(found, exact)
+            row["torch's gradient error, float64"] = _gradient_error(wanted, exact)
     else:
         flops = 2.0 * x.shape[0] * x.shape[1] * cell.gates * cell.hidden_size
         flops *= FEATURES + cell.hidden_size
@@ -168,6 +173,14 @@ def _both(module: Any, x: Tensor) -> list[Tensor]:
     direction = torch.linspace(-1, 1, y.numel()).view_as(y)
     slopes = torch.autograd.grad((y * direction).sum(), [x, *module.parameters()])
     return [y.detach(), *slopes]
+
+
+def _gradient_error(found: list[Tensor], wanted: list[Tensor]) -> float:
+    """Give the largest difference of a gradient, relative to its largest entry."""
+    return max(
+        float((a.to(b) - b).abs().max() / b.abs().max().clamp(min=1e-30))
+        for a, b in zip(found[1:], wanted[1:], strict=True)
+    )
 
 
 def _timed(run: Callable[[], Any], repeats: int) -> Timed:
