@@ -1,6 +1,6 @@
 """What the engine of a study costs: beside training, with many workers, and with many trials.
 
-    python benchmarks/engine.py [--quick] [--write]
+    python benchmarks/engine.py [--quick] [--only QUESTION] [--write]
 
 Three questions. How long a worker needs for a trial beside running it, where 8 of them share one
 storage (trials only wait, as if each worker had a machine of its own). How long it takes to list
@@ -141,9 +141,8 @@ class Clock(Listener):
             self.ended = time.perf_counter()
 
 
-def share_rows(epochs: int) -> Iterator[dict[str, Any]]:
+def share_rows(config: StudyConfig) -> Iterator[dict[str, Any]]:
     """Measure what a study adds to the time of its trials, the estimate before them included."""
-    config = StudyConfig(seeds=2, parameters=20_000, epochs=epochs, trials=4)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         results = study("chorales", folder, config, listener=clock)
@@ -152,6 +151,7 @@ def share_rows(epochs: int) -> Iterator[dict[str, Any]]:
     tuned = sum(found["seconds"] for found in results["tuning"])
     yield {
         "benchmark": "overhead of a study in one process",
+        "parameters": results["settings"]["parameters"],
         "trials": len(results["rows"]) + len(results["tuning"]),
         "training_seconds": trained + tuned,
         "trial_seconds": measured + tuned,
@@ -162,15 +162,17 @@ def share_rows(epochs: int) -> Iterator[dict[str, Any]]:
     }
 
 
-def measured(quick: bool, url: str | None) -> Iterator[dict[str, Any]]:
+def measured(quick: bool, url: str | None, only: str | None) -> Iterator[dict[str, Any]]:
     """Give every row."""
-    sources = [
-        worker_rows(8, 4 if quick else 12, url),
-        listing_rows(1000 if quick else 10_000),
-        share_rows(2 if quick else 6),
-    ]
-    for source in sources:
-        for row in source:
+    small = StudyConfig(seeds=2, parameters=20_000, epochs=2 if quick else 6, trials=4)
+    sources = {
+        "workers": [worker_rows(8, 4 if quick else 12, url)],
+        "listing": [listing_rows(1000 if quick else 10_000)],
+        # A small study that tunes, and that of `unrecur study chorales`.
+        "share": [share_rows(small), *([] if quick else [share_rows(StudyConfig())])],
+    }
+    for name, parts in sources.items():
+        for row in (row for part in parts if only in (None, name) for row in part):
             missed.extend([row] if row.get("share", row["seconds"]) > row["aim"] else [])
             yield row
 
@@ -182,8 +184,10 @@ def main() -> None:
     parser: argparse.ArgumentParser = rows.parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer trials")
     parser.add_argument("--storage", help="an empty database for the workers; SQLite if left out")
+    parser.add_argument("--only", choices=("workers", "listing", "share"), help="one question")
     given = parser.parse_args()
-    rows.run("engine", measured(given.quick, given.storage), given.write)
+    found = measured(given.quick, given.storage, given.only)
+    rows.run("engine", found, given.write, append=given.only is not None)
     for row in missed:
         print(f"missed its aim: {row['benchmark']}", file=sys.stderr)
     sys.exit(1 if missed else 0)

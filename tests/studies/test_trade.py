@@ -47,11 +47,15 @@ def test_what_is_alike_or_unknown_is_not_said():
 
 
 def test_a_proof_is_a_gain_of_the_truncated_model_alone():
-    gives_up, gains = field_sentences(7, True, 0.0123)
+    gives_up, gains = field_sentences(7, {"bound": 0.0123, "output_error_max": 0.001})
     assert gives_up == ["Whatever stands more than 6 inputs back."]
-    assert gains[-1] == "Proved: no output differs by more than 0.012 from that on all inputs."
-    assert len(field_sentences(7, False, 0.0123)[1]) == 1
-    assert "the present input" in field_sentences(1, False, None)[1][0]
+    assert gains[-1] == (
+        "Proved: no output differs by more than 0.012 from that on all inputs (measured: 0.001)."
+    )
+    assert len(field_sentences(7, {"bound": None, "output_error_max": 0.001})[1]) == 1
+    assert len(field_sentences(7, None)[1]) == 1
+    assert "the present input" in field_sentences(1, None)[1][0]
+    assert field_sentences(2, None)[0] == ["Whatever stands more than one input back."]
 
 
 def test_recurrence_pays_until_the_least_window_that_is_good_enough():

@@ -176,8 +176,8 @@ def _with_trade(
     if name in by_name:
         said.append(ratio_sentences(by_name[name], by_name[entry.recurrent]))
     if name in windows:
-        bound = short.record.get("bound") if short else None
-        said.append(field_sentences(windows[name], name not in by_name, bound))
+        record = short.record if short and name not in by_name else None
+        said.append(field_sentences(windows[name], record))
     return replace(
         verdict,
         gives_up=[sentence for lost, _ in said for sentence in lost],

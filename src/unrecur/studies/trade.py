@@ -63,22 +63,27 @@ def ratio_sentences(ours: Sequence[Row], theirs: Sequence[Row]) -> tuple[list[st
     return gives_up, gains
 
 
-def field_sentences(k: int, truncated: bool, bound: float | None) -> tuple[list[str], list[str]]:
+def field_sentences(k: int, record: Row | None) -> tuple[list[str], list[str]]:
     """Say what a model that sees k inputs gives up and gains by that.
 
     Args:
         k: How many inputs it sees.
-        truncated: Whether it is the recurrent model on its last k inputs.
-        bound: The proved bound on its outputs' difference from those on all inputs.
+        record: Where it is the recurrent model on its last k inputs, how far its outputs are from
+            those on all inputs: "output_error_max" as measured, and "bound", None where none is
+            proved.
 
     Returns:
         The sentences of what is given up, and of what is gained.
     """
     inputs = "the present input" if k == 1 else f"the last {k} inputs"
-    before = "before the present input" if k == 1 else f"more than {k - 1} inputs back"
+    places = {1: "before the present input", 2: "more than one input back"}
+    before = places.get(k, f"more than {k - 1} inputs back")
     gains = [f"Any output can be made of {inputs} alone, whatever came before: by construction."]
-    if truncated and bound is not None:
-        gains.append(f"Proved: no output differs by more than {bound:.2g} from that on all inputs.")
+    if record is not None and record["bound"] is not None:
+        gains.append(
+            f"Proved: no output differs by more than {record['bound']:.2g} from that on all inputs "
+            f"(measured: {record['output_error_max']:.2g})."
+        )
     return [f"Whatever stands {before}."], gains
 
 
