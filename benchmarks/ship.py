@@ -8,13 +8,13 @@ Three questions:
 
 - "step": one step of one LSTM, 8 features in, H units out, batch 1: `torch.nn.LSTMCell`, the step
   module of our layer, its kernel alone, `unrecur.stream`, the step graph in onnxruntime, on bound
-  buffers by hand and through `unrecur.stream`. Median and 99th percentile; `ratio` is to the
+  buffers by hand and through `unrecur.stream`; continual-inference, where it is installed
+  (`pip install --no-deps continual-inference`). Median and 99th percentile; `ratio` is to the
   LSTMCell's median.
 - "many": 1,000 streams in a `StreamBatch` against one `Stream` each, cost of a stream-step.
 - "window": by k, a step of the recurrence, of `Window` and of `ChunkedWindow`, and the exported
   feed-forward window in onnxruntime; `ratio` is to the recurrence's mean, as the chunked form runs
   one cell in some steps and two in others.
-
 - "quantised": an LSTM trained for six epochs on the chorales, in int8: size, time, error, and the
   metric on the test split (at most 16 sequences).
 
@@ -23,6 +23,7 @@ shared by all. `error` is the largest difference from the model's block form on 
 """
 
 import argparse
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -118,6 +119,15 @@ def graph(path: Path, layer: Recurrent) -> Step:
     return run
 
 
+def continual_cell(layer: Recurrent, hidden: int) -> Step:
+    """The step of continual-inference's LSTM (Hedegaard and Iosifidis 2022), on our weights."""
+    import continual
+
+    cell = continual.LSTM(FEATURES, hidden, 1).eval()
+    cell.load_state_dict(layer.cells[0].state_dict())
+    return cell.forward_step
+
+
 def step(quick: bool) -> Iterator[dict[str, Any]]:
     """Compare forms of one step."""
     for hidden in (32, 128, 512):
@@ -136,6 +146,8 @@ def step(quick: bool) -> Iterator[dict[str, Any]]:
                 "onnxruntime": graph(path, layer),
                 "stream over onnxruntime": unrecur.stream(path).feed,
             }
+            if importlib.util.find_spec("continual"):
+                forms["continual-inference"] = continual_cell(layer, hidden)
             errors = {name: error(form, layer) for name, form in forms.items()}
             x = torch.randn(1, FEATURES)
             taken = latencies(forms, x, 300 if quick else 3000)
