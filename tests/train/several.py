@@ -1,11 +1,14 @@
 """What the processes of test_several.py run under `torchrun`, and one process by itself."""
 
 import sys
+import time
 
 import torch
 
 from small import FEATURES, small_task, small_text
 from unrecur import RTRL, Full, Spec, TrainConfig, Windowed
+from unrecur._files import write_atomic
+from unrecur.train import checkpoint
 from unrecur.train.loop import train
 from unrecur.train.truncated import Truncated
 
@@ -36,8 +39,15 @@ RUNS = {
 }
 
 
+def write_slowly(path, data):
+    """Write as a slow disk does; no process may look for the file before it is there."""
+    time.sleep(0.1)
+    write_atomic(path, data)
+
+
 def main(folder):
     torch.set_num_threads(1)
+    checkpoint.write_atomic = write_slowly
     for name, (spec, make, config, strategy) in RUNS.items():
         path = folder / f"{name}.checkpoint"
         trained = train(spec, make(), config, 3, path, strategy=strategy)

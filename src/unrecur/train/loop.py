@@ -351,6 +351,7 @@ class _Run:
                 self.place.optimizer,
                 [] if self.state is None else leaves(self.state),
             )
+            self.place.wait()  # else a process that goes on from the file may find the one before
 
     def kept(self, error: DivergedError) -> Trained | None:
         """Give what is left of a run that diverged: its best epoch, or the weights before."""

@@ -80,6 +80,10 @@ class Place:
         """Whether this process writes files."""
         return self.fabric.is_global_zero
 
+    def wait(self) -> None:
+        """Wait until every process has come this far."""
+        self.fabric.barrier()
+
     def share(self, batch: Batch) -> Batch:
         """Take this process's rows of a batch, on its device.
 
