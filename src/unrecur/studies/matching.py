@@ -52,8 +52,7 @@ def settle_match(
         it reaches; and what is left out and why.
     """
     trained = {name: plan[name] for name in plan if recipes[name].kind != "floor"}
-    settle = _by_latency if kind == "latency" else _by_time
-    return settle(task, trained, seconds, device)
+    return _by_latency(task, trained, device) if kind == "latency" else _by_time(trained, seconds)
 
 
 def match_plan(settled: Mapping[str, Any], plan: Plan) -> dict[str, tuple[Spec, TrainConfig]]:
@@ -74,9 +73,7 @@ def match_plan(settled: Mapping[str, Any], plan: Plan) -> dict[str, tuple[Spec, 
     return found
 
 
-def _by_latency(
-    task: Task, plan: Plan, seconds: Mapping[str, float], device: str
-) -> dict[str, Any]:
+def _by_latency(task: Task, plan: Plan, device: str) -> dict[str, Any]:
     """Give each recipe the largest model whose step is as quick as the slowest one's."""
     own = {name: _step(spec, task, training, device) for name, (spec, training) in plan.items()}
     skipped = [
@@ -125,7 +122,7 @@ def _step(spec: Spec, task: Task, training: TrainConfig, device: str) -> float |
     return step_speed(model, task, training.batch_size).get("step_seconds")
 
 
-def _by_time(task: Task, plan: Plan, seconds: Mapping[str, float], device: str) -> dict[str, Any]:
+def _by_time(plan: Plan, seconds: Mapping[str, float]) -> dict[str, Any]:
     """Give each recipe as many epochs as it takes to train as long as the slowest."""
     target = max(seconds[name] for name in plan)
     models = {}

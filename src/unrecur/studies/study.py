@@ -14,6 +14,7 @@ from unrecur._check import InputError
 from unrecur._files import write_atomic
 from unrecur.data.task import SPLITS, Task
 from unrecur.data.tasks import load_task
+from unrecur.studies.claims import Standing
 from unrecur.studies.conclude import conclude
 from unrecur.studies.config import Match, StudyConfig, Workplace
 from unrecur.studies.environment import environment
@@ -144,9 +145,9 @@ def _run(
     whole = True
     if draws:
         found = run(work, store, draws, listener, deadline)
-        ended = [(job, found.ended.get((job.part, job.key))) for job in draws]
-        tuning = [tried(job, entry) for job, entry in ended if entry is not None]
-        failures = [_failure(job, e) for job, e in ended if e and "reason" in e.ended]
+        ended = _ended(found, draws)
+        tuning = [tried(job, entry) for job, entry in ended]
+        failures = _failures(ended)
         whole = len(tuning) == len(draws)
         if whole:
             names = tuned(names, tuning)
@@ -163,10 +164,10 @@ def _run(
             settled = work.claims(store, [*draws, *finals]).standing().ended
             listener.start(len(draws) + len(finals), len(settled))
         found = run(work, store, finals, listener, deadline, len(draws))
-        ended = [(job, found.ended.get((job.part, job.key))) for job in finals]
-        failures += [_failure(job, e) for job, e in ended if e and "reason" in e.ended]
-        rows = store.rows_of([e.id for _, e in ended if e and "reason" not in e.ended])
-        whole = all(entry is not None for _, entry in ended)
+        ended = _ended(found, finals)
+        failures += _failures(ended)
+        rows = store.rows_of([entry.id for _, entry in ended if "reason" not in entry.ended])
+        whole = len(ended) == len(finals)
         if whole and not any(row["family"] != "floor" for row in rows):
             raise InputError(f"every trial failed. The first: {failures[0]['reason']}")
     return {
@@ -217,15 +218,24 @@ def _announce(
         listener.estimate(seconds, *map(len, left))
 
 
-def _failure(job: Job, entry: Entry) -> dict[str, Any]:
+def _ended(found: Standing, jobs: list[Job]) -> list[tuple[Job, Entry]]:
+    """Give the trials of a round that have ended, in the order of the plan."""
+    pairs = [(job, found.ended.get((job.part, job.key))) for job in jobs]
+    return [(job, entry) for job, entry in pairs if entry is not None]
+
+
+def _failures(ended: list[tuple[Job, Entry]]) -> list[dict[str, Any]]:
     """Say what failed."""
-    tuning = job.number is not None
-    return {
-        "model": job.name,
-        "seed": None if tuning else job.seed,
-        "stage": "tuning" if tuning else "training",
-        "reason": entry.ended["reason"],
-    }
+    return [
+        {
+            "model": job.name,
+            "seed": None if job.number is not None else job.seed,
+            "stage": "training" if job.number is None else "tuning",
+            "reason": entry.ended["reason"],
+        }
+        for job, entry in ended
+        if "reason" in entry.ended
+    ]
 
 
 def _stopped(config: StudyConfig, finished: int, planned: int, whole: bool) -> str | None:
