@@ -8,9 +8,9 @@ Three questions:
 
 - "step": one step of one LSTM, 8 features in, H units out, batch 1: `torch.nn.LSTMCell`, the step
   module of our layer, its kernel alone, `unrecur.stream`, the step graph in onnxruntime, on bound
-  buffers by hand and through `unrecur.stream`; continual-inference, where it is installed
-  (`pip install --no-deps continual-inference`). Median and 99th percentile; `ratio` is to the
-  LSTMCell's median.
+  buffers by hand and through `unrecur.stream`; the step compiled by AOTInductor; and
+  continual-inference, where it is installed (`pip install --no-deps continual-inference`). Median
+  and 99th percentile; `ratio` is to the LSTMCell's median.
 - "many": 1,000 streams in a `StreamBatch` against one `Stream` each, cost of a stream-step.
 - "window": by k, a step of the recurrence, of `Window` and of `ChunkedWindow`, and the exported
   feed-forward window in onnxruntime; `ratio` is to the recurrence's mean, as the chunked form runs
@@ -119,6 +119,19 @@ def graph(path: Path, layer: Recurrent) -> Step:
     return run
 
 
+def compiled(path: Path, layer: Recurrent) -> Step:
+    """Step a package of native code that AOTInductor made."""
+    package: Any = torch._inductor.aoti_load_package(str(path))
+    state = layer.init_state(1)[0]
+
+    def run(x_t: Tensor) -> Tensor:
+        nonlocal state
+        y, state = package(x_t, state)
+        return y
+
+    return run
+
+
 def continual_cell(layer: Recurrent, hidden: int) -> Step:
     """The step of continual-inference's LSTM (Hedegaard and Iosifidis 2022), on our weights."""
     import continual
@@ -136,6 +149,7 @@ def step(quick: bool) -> Iterator[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "step.onnx"
             export(layer, path, form="step")
+            export(layer, path.with_suffix(".pt2"), form="step", aot=True)
             held = Chain(layer).held(1)
             assert held is not None
             forms: dict[str, Step] = {
@@ -145,6 +159,7 @@ def step(quick: bool) -> Iterator[dict[str, Any]]:
                 "stream": unrecur.stream(layer).feed,
                 "onnxruntime": graph(path, layer),
                 "stream over onnxruntime": unrecur.stream(path).feed,
+                "AOTInductor": compiled(path.with_suffix(".pt2"), layer),
             }
             if importlib.util.find_spec("continual"):
                 forms["continual-inference"] = continual_cell(layer, hidden)

@@ -62,6 +62,7 @@ FLAGS = {
         "--select",
         "--box",
         "--evidence",
+        "--overwrite",
     },
     "export": {
         "MODEL",
@@ -71,6 +72,7 @@ FLAGS = {
         "--eps",
         "--box",
         "--quantize",
+        "--aot",
         "--overwrite",
     },
     "models": set(),

@@ -1,6 +1,7 @@
 """Files that are written run like their models; what cannot be written leaves nothing behind."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 K = 5
 # What a runtime for small devices has: products, convolutions, pointwise functions, and moving
 # numbers about.
@@ -161,6 +163,30 @@ def test_a_program_of_torch_runs_like_the_model(form, tmp_path, unchecked):
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
     assert (written.opset, written.form) == (None, form)
+
+
+@needs_compiler
+@pytest.mark.parametrize("form", ["window", pytest.param("step", marks=pytest.mark.slow)])
+def test_a_program_compiled_ahead_of_time_runs_like_the_model(form, tmp_path, unchecked):
+    torch.manual_seed(0)
+    model = unrecur.build("elman", in_features=FEATURES, out_features=2, hidden=4).eval()
+    written = export(model, tmp_path / "m.pt2", form, k=2 if form == "window" else None, aot=True)
+    package = torch._inductor.aoti_load_package(str(written.path))
+    assert package.get_metadata().items() >= written.metadata.items()
+    x, start = torch.rand(3, 2, FEATURES), leaves(model.init_state(3))
+    y, state = model(x) if form == "window" else model.step(x[:, 0])
+    got = package(x) if form == "window" else package(x[:, 0], *start)
+    expected = [y[:, -1]] if form == "window" else [y, *leaves(state)]
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+
+
+def test_what_cannot_be_compiled_leaves_nothing(tmp_path, unchecked, monkeypatch):
+    refuse("for .pt2 files", tmp_path, made("elman"), "m.onnx", aot=True)
+    # A loop over a free number of steps is what torch cannot compile yet.
+    refuse("torch cannot export .* as block", tmp_path, made("lstm"), "m.pt2", "block", aot=True)
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
+    refuse("takes a C\\+\\+ compiler", tmp_path, made("elman"), "m.pt2", aot=True)
 
 
 def test_float64_is_written_where_onnxruntime_runs_it(tmp_path, unchecked):

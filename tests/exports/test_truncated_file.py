@@ -266,7 +266,7 @@ X = noise(3, 40, 3)
         ({"k": 3, "input_box": 1.0}, "nothing is proved"),
         ({"k": 3, "data": X[..., :2]}, "sequences of 3 features"),
         ({"k": 3, "data": X, "select": "gruu"}, "unknown recurrence"),
-        ({"k": 3, "data": X, "out": "a.pt"}, "ends in .onnx"),
+        ({"k": 3, "data": X, "out": "a.pt"}, "ending in .onnx"),
         ({"k": 3, "data": {"x": X.numpy()}}, "own inputs"),
     ],
 )
@@ -300,8 +300,10 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(gru, tmp_path
     with pytest.raises(InputError, match="is there already"):
         truncate_file(gru, tmp_path / "a.onnx", k=3, data=X)
     assert (tmp_path / "a.onnx").read_text() == "mine"
-    with pytest.raises(OSError, match=r"Not a directory|File exists"):
+    with pytest.raises(InputError, match="cannot be written"):
         truncate_file(gru, tmp_path / "a.onnx" / "b.onnx", k=3, data=X)
+    with pytest.raises(InputError, match="is the model itself"):
+        truncate_file(gru, gru, k=3, data=X, overwrite=True)
 
 
 def test_states_that_are_not_zero_are_refused(tmp_path):
@@ -340,6 +342,7 @@ def test_the_command_line_says_what_it_found(files, tmp_path):
     for said in ("k = ", "measured, in the recurrence's outputs", "error seen", "KiB", "ms"):
         assert said in output
     assert "is there already" in ran(*given, "-k", "3", code=2)
+    assert "k = 3 inputs" in ran(*given, "-k", "3", "--overwrite")
     assert "give data" in ran(files[".pt"], "-k", "3", "--out", tmp_path / "b.onnx", code=2)
 
 

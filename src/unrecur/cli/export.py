@@ -31,6 +31,9 @@ def export(
         Path | None,
         typer.Option(help="Write a second file with weights of eight bits.", show_default="none"),
     ] = None,
+    aot: Annotated[
+        bool, typer.Option("--aot", help="Compile a .pt2 file ahead of time, for this processor.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there.")
     ] = False,
@@ -50,7 +53,7 @@ def export(
             raise InputError("--eps finds the k of --form window; leave -k out.")
         loaded = truncate(loaded, eps=eps, input_box=box)
     named: Any = form
-    written = write(loaded, out, named, k=k, overwrite=overwrite)
+    written = write(loaded, out, named, k=k, aot=aot, overwrite=overwrite)
     console = Console()
     console.print(str(written), soft_wrap=True, highlight=False)
     if form == "window":

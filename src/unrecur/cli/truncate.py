@@ -44,6 +44,9 @@ def truncate(
             show_default="the strongest there is",
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+    ] = False,
 ) -> None:
     """Take the recurrence out of a model: feed-forward ONNX of its last k inputs, error stated.
 
@@ -74,6 +77,7 @@ def truncate(
             input_box=given if box is None else box,
             evidence=evidence,
             progress=show,
+            overwrite=overwrite,
         )
     _print(result, latency(result, x), console)
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unrecur._check import InputError, extra
 from unrecur.audits.blocks import NUMBERS, Reference
 from unrecur.audits.budget import weights_of
+from unrecur.exports.onnx_program import session_of
 from unrecur.exports.sight import Sight
 from unrecur.exports.window_graph import INPUT
 from unrecur.interop.onnx_constants import constants
@@ -38,30 +38,6 @@ class Comparison:
     original: str
 
 
-def session_of(model: Any) -> Any:
-    """Load a model in onnxruntime, on as many threads as torch uses.
-
-    Args:
-        model: The `onnx.ModelProto`.
-
-    Returns:
-        The session.
-
-    Raises:
-        InputError: Onnxruntime cannot run it.
-    """
-    runtime = extra("onnxruntime", "interop")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 4  # what goes wrong is raised
-    try:
-        return runtime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime's errors share no other type
-        raise InputError(f"expected a graph that onnxruntime can run, got: {error}") from error
-
-
 def compare_windows(model: Any, sight: Sight, k: int, cut: Cut | None) -> Comparison:
     """Run the window of a recurrence at the steps of its inputs, beside the whole recurrence.
 
@@ -80,7 +56,9 @@ def compare_windows(model: Any, sight: Sight, k: int, cut: Cut | None) -> Compar
     whole = _by_node(cut, sight) if cut is not None and by_node else sight.reference.y
     ends = _ends(sight, k)
     y = whole.clone()
-    y[ends] = _run_windows(session_of(model), sight.subject.sequences.x, ends, k)
+    y[ends] = _run_windows(
+        session_of(model.SerializeToString()), sight.subject.sequences.x, ends, k
+    )
     full, truncated = (_finished(sight, values) for values in (whole, y))
     error = torch.stack(
         [(a.double() - b.double()).abs().amax() for a, b in zip(full, truncated, strict=True)]

@@ -15,6 +15,7 @@ from unrecur._version import __version__
 from unrecur.certificates.certificate import Certificate
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import leaves
+from unrecur.exports import aot as native
 from unrecur.exports import onnx_program, program
 from unrecur.exports.forms import Form, Port, check_form, dtype_of, ports
 from unrecur.exports.record import claim_of, metadata
@@ -74,6 +75,7 @@ def export(
     tol: float | None = None,
     certificate: Certificate | None = None,
     opset: int = onnx_program.OLDEST,
+    aot: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """Write a model as an ONNX or .pt2 file that was run beside it and agreed.
@@ -101,6 +103,9 @@ def export(
             and 1e-9 for float64 if left out.
         certificate: The certificate of a recurrent model, for the bound of its window.
         opset: The ONNX operator set.
+        aot: Whether a .pt2 file holds native code for this machine's kind of processor, compiled
+            ahead of time by AOTInductor (some ten seconds; it takes a C++ compiler), instead of a
+            program of torch.
         overwrite: Whether a file that is there may be replaced.
 
     Returns:
@@ -109,7 +114,8 @@ def export(
     Raises:
         InputError: The model has no such form, its weights are not finite or of another type than
             float32 or float64, the path or the operator set cannot be used, torch or onnxruntime
-            cannot take the model, or the file differs from it. No file is left.
+            cannot take the model, there is no compiler for `aot`, or the file differs from the
+            model. No file is left.
 
     Example:
         >>> import tempfile, unrecur
@@ -124,6 +130,8 @@ def export(
     path = new_file(Path(path), SUFFIXES, overwrite)
     if path.suffix == ".onnx":
         onnx_program.check_opset(opset)
+    if aot and path.suffix != ".pt2":
+        raise InputError(f"aot=True is for .pt2 files, got {path}.")
     check_form(model, form)
     claim = None
     if form == "window":
@@ -138,8 +146,11 @@ def export(
     length = None if claim is None else claim.k
     inputs, outputs = ports(original, form, length)
     notes = metadata(original, form, inputs, claim)
-    made = _onnx_made if path.suffix == ".onnx" else _program_made
-    content, run, used = made(original, form, inputs, outputs, length, opset, notes)
+    used: tuple[str, ...] = ()
+    if path.suffix == ".onnx":
+        content, run, used = _onnx_made(original, form, inputs, outputs, length, opset, notes)
+    else:
+        content, run = _program_made(original, form, inputs, length, notes, aot)
     allowed = TOLERANCES[dtype_of(original)] if tol is None else tol
     checks = verify(run, original, form, length, outputs, blocks, allowed)
     write_atomic(path, content)
@@ -178,15 +189,17 @@ def _program_made(
     model: AbstractSequenceModel,
     form: Form,
     inputs: list[Port],
-    _: list[Port],
     k: int | None,
-    __: int,
     notes: dict[str, str],
-) -> tuple[bytes, Runner, tuple[str, ...]]:
+    aot: bool,
+) -> tuple[bytes, Runner]:
     """Make the bytes of a .pt2 file, and what runs them."""
     made = program.traced(exportable(model, nodes=False), form, inputs, k)
+    if aot:
+        content = native.compiled(made, model, form, notes)
+        return content, native.runner(content)
     content = program.to_bytes(made, notes)
-    return content, program.runner(content), ()
+    return content, program.runner(content)
 
 
 def _check_weights(model: nn.Module) -> None:

@@ -1,8 +1,6 @@
 """An exported graph run over whole sequences in onnxruntime, whatever its form."""
 
 import json
-import statistics
-import time
 from typing import Any
 
 import numpy as np
@@ -11,11 +9,11 @@ import torch
 from unrecur._check import CorruptFileError, InputError
 from unrecur.data.task import Task, known_steps
 from unrecur.exports.onnx_program import session_of
+from unrecur.exports.timing import median_seconds
 
 Feeds = dict[str, np.ndarray]
 STEPS = 256  # of a sequence that are run over: enough for ranges and errors
 SEQUENCES = 16  # of a task
-RUNS = 50  # of which the median time is taken
 
 
 class Graph:
@@ -168,12 +166,7 @@ class Graph:
         Returns:
             The median, in seconds.
         """
-        taken = []
-        for _ in range(RUNS):
-            began = time.perf_counter()
-            self._session.run(None, feed)
-            taken.append(time.perf_counter() - began)
-        return statistics.median(taken)
+        return median_seconds(lambda: self._session.run(None, feed))
 
 
 _TYPES = {

@@ -1,8 +1,6 @@
 """How long an output takes: a truncated file in onnxruntime beside what it was made from."""
 
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +8,14 @@ import numpy as np
 import torch
 
 from unrecur._check import extra
-from unrecur.exports.comparison import session_of
+from unrecur.exports.onnx_program import session_of
 from unrecur.exports.source import read_source
+from unrecur.exports.timing import median_seconds
 from unrecur.exports.truncated_file import TruncatedFile
 from unrecur.exports.window_graph import INPUT
 from unrecur.interop.onnx_file import load_onnx
 from unrecur.interop.onnx_tensors import load_external
 from unrecur.interop.recurrence import run
-
-REPEATS, LONGEST = 20, 1.0  # runs, and seconds after which no further one is begun
 
 
 @dataclass(frozen=True)
@@ -56,26 +53,15 @@ def latency(result: TruncatedFile, data: Any = None) -> Latency:
     recurrence = read_source(result.source, result.select, None).recurrence
     weight = next(recurrence.cells[0][0].parameters())
     x = torch.zeros(1, result.k, recurrence.cells[0][0].input_size, dtype=weight.dtype)
-    session = session_of(extra("onnx", "interop").load(result.path))
+    session = session_of(result.path.read_bytes())
     with torch.no_grad():
-        step = _median(lambda: run(recurrence, x[:, -1:]))
-    window = _median(lambda: session.run(None, {INPUT: x.numpy()}))
+        step = median_seconds(lambda: run(recurrence, x[:, -1:]))
+    window = median_seconds(lambda: session.run(None, {INPUT: x.numpy()}))
     return Latency(step, window, "one output: a step in torch, a window in onnxruntime")
 
 
 def _graph_time(model: Any, data: Mapping[str, np.ndarray]) -> float:
     """Time a graph on inputs of which it may take fewer."""
-    session = session_of(model)
+    session = session_of(model.SerializeToString())
     feeds = {item.name: data[item.name] for item in session.get_inputs()}
-    return _median(lambda: session.run(None, feeds))
-
-
-def _median(call: Callable[[], object]) -> float:
-    """Take the median time of a call, the first one left out."""
-    call()
-    seconds: list[float] = []
-    while len(seconds) < REPEATS and sum(seconds) < LONGEST:
-        begin = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
+    return median_seconds(lambda: session.run(None, feeds))

@@ -26,7 +26,10 @@ def new_file(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
             f"{path}: expected a name ending in {' or '.join(suffixes)}, got '{path.suffix}'."
         )
     if path.is_dir() or (path.exists() and not overwrite):
-        raise InputError(f"{path} is there already. Give overwrite=True to replace a file.")
+        raise InputError(
+            f"{path} is there already. Choose another name, or give overwrite=True (--overwrite) "
+            "to replace a file."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

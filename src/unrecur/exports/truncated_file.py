@@ -1,7 +1,6 @@
 """Somebody's trained model, truncated to its last k inputs and written as feed-forward ONNX."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from unrecur.exports.least_window import (
 )
 from unrecur.exports.sight import Sight, draw, see
 from unrecur.exports.source import Form, Source, read_source
+from unrecur.exports.target import new_file
 from unrecur.exports.window_graph import MOST_STEPS, check_window
 
 BUDGET = 2e12  # multiplications, as for an audit
@@ -93,6 +93,7 @@ def truncate_file(
     input_box: Any = None,
     evidence: Evidence | str | None = None,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> TruncatedFile:
     """Truncate the recurrence of a trained model and write it as feed-forward ONNX.
 
@@ -103,7 +104,7 @@ def truncate_file(
 
     Args:
         path: The model: ONNX, Keras, `.nam`, safetensors, a torch state dict, ...
-        out: The file to write, `.onnx`; it must not be there yet.
+        out: The file to write, `.onnx`.
         eps: The largest error allowed in any output. Give either this or k.
         k: The length of the window.
         data: The inputs it is judged on, as for `unrecur.audit`: for an ONNX file a dict of its
@@ -115,22 +116,25 @@ def truncate_file(
             if left out.
         evidence: "proved", "statistical" or "measured", where only that shall count.
         progress: Is told what is done, and which part of the whole, from 0 to 1.
+        overwrite: Whether a file that is there may be replaced.
 
     Returns:
         What was written, and what is said of it.
 
     Raises:
         FileNotFoundError: There is no such file.
-        OSError: The file cannot be written.
         InputError: There is no recurrence, or one that also reads from the end, or several and
             none is selected; no window reaches eps, or k is not shorter than the data; the file to
-            write is there already; or it differs from the original by more than is stated.
+            write is there already, or cannot be written; or it differs from the original by more
+            than is stated.
         CorruptFileError: The file is damaged.
     """
     path, out = Path(path), Path(out)
     tell = progress or (lambda what, part: None)
     tier = _check_arguments(eps, k, data, input_box, evidence)
-    check_target(out)
+    if out.exists() and path.exists() and out.samefile(path):
+        raise InputError(f"{out} is the model itself, which is kept. Choose another name.")
+    new_file(out, (".onnx",), overwrite)
     tell("reading", 0.0)
     source = read_source(path, select, data)
     check_window(source.recurrence, k or 1)
@@ -199,25 +203,6 @@ def metadata(result: TruncatedFile) -> dict[str, str]:
         "source_sha256": result.sha256,
     }
     return {f"unrecur.{name}": str(value) for name, value in entries.items()}
-
-
-def check_target(out: Path) -> None:
-    """Check that a file can be written, before any work is done.
-
-    Args:
-        out: The file.
-
-    Raises:
-        InputError: It is there already, or its name does not end in .onnx.
-        OSError: Its folder cannot be written to.
-    """
-    if out.suffix.lower() != ".onnx":
-        raise InputError(f"expected a file to write that ends in .onnx, got {out}.")
-    if out.exists():
-        raise InputError(f"{out} is there already. Choose another name, or remove it.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out.parent):
-        pass
 
 
 def _check_arguments(
