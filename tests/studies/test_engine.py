@@ -161,7 +161,12 @@ def test_a_limit_on_trials_takes_the_first_of_the_plan(tmp_path):
         ("frequencies", 0),
     ]
     assert len(results["tuning"]) == 4
-    assert "At most 7 trials" in results["stopped"]
+    assert "At most 7 trials were asked for: 3 of 5 final ones" in results["stopped"]
+
+
+def test_a_limit_that_cuts_nothing_is_not_told(tmp_path):
+    results = small_study(tmp_path, dataclasses.replace(CONFIG, max_trials=TRIALS))
+    assert (len(results["rows"]), results["stopped"]) == (5, None)
 
 
 @pytest.mark.parametrize(

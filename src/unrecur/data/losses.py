@@ -99,7 +99,7 @@ def absolute_error(
     Returns:
         The mean, for each step, in the target's unit.
     """
-    return _mean_of_known((scores - _clean(target)).abs(), target)
+    return _gaps(scores, target).abs().sum(-1) / _known(target)
 
 
 def squared_error(
@@ -114,7 +114,7 @@ def squared_error(
     Returns:
         The mean, for each step, in the target's unit, squared.
     """
-    return _mean_of_known((scores - _clean(target)).square(), target)
+    return _gaps(scores, target).square().sum(-1) / _known(target)
 
 
 @dataclass(frozen=True)
@@ -158,16 +158,17 @@ class QuantileLoss:
             The mean over quantiles and known numbers.
         """
         levels = torch.tensor(self.quantiles, dtype=scores.dtype, device=scores.device)
-        below = _clean(target)[..., None] - scores.unflatten(-1, (target.shape[-1], -1))
-        return _mean_of_known(torch.maximum(levels * below, (levels - 1) * below).mean(-1), target)
+        above = _gaps(scores.unflatten(-1, (target.shape[-1], -1)), target[..., None])
+        losses = torch.maximum(-levels * above, (1 - levels) * above).mean(-1)
+        return losses.sum(-1) / _known(target)
 
 
-def _clean(target: Tensor) -> Tensor:
-    """Put zeros for what is not known, as a NaN would go through a mask into the gradient."""
-    return torch.where(target.isnan(), 0, target)
+def _gaps(scores: Tensor, target: Tensor) -> Tensor:
+    """Give scores - target, and 0 where the target is not known."""
+    # A NaN that is left out does not reach the gradient of a difference.
+    return torch.where(target.isnan(), 0, scores - target)
 
 
-def _mean_of_known(losses: Tensor, target: Tensor) -> Tensor:
-    """Average over the known numbers of each step."""
-    known = ~target.isnan()
-    return torch.where(known, losses, 0).sum(-1) / known.sum(-1).clamp(min=1)
+def _known(target: Tensor) -> Tensor:
+    """Count the known numbers of each step; 1 where there is none."""
+    return (~target.isnan()).sum(-1).clamp(min=1)

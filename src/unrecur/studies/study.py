@@ -135,7 +135,9 @@ def _run(
     run = run_round if work.place.ray is None else _on_cluster()
     names = {name: recipes[name] for name in plan}
     draws = tuning_jobs(task, names, config) if config.trials else []
-    finals = final_jobs(names, plan, config.seeds)[: _room(config, len(draws))]
+    wanted = final_jobs(names, plan, config.seeds)
+    room = None if config.max_trials is None else config.max_trials - len(draws)
+    finals = wanted[:room]
     settled = work.claims(store, [*draws, *finals]).standing().ended
     listener.start(len(draws) + len(finals), len(settled))
     took = store.settled("estimate", lambda: estimate(task, [*draws, *finals], config))
@@ -152,14 +154,14 @@ def _run(
         if whole:
             names = tuned(names, tuning)
             plan = {name: plan_trial(task, recipe, config) for name, recipe in names.items()}
-            finals = final_jobs(names, plan, config.seeds)[: len(finals)]
+            wanted = final_jobs(names, plan, config.seeds)
     rows: list[Row] = []
     matches: dict[str, Any] = {}
     if whole:
         matches = _settled_matches(work, store, names, plan, took["by_model"])
         for kind, settled_match in matches.items():
-            finals += final_jobs(names, match_plan(settled_match, plan), config.seeds, kind)
-        finals = finals[: _room(config, len(draws))]
+            wanted += final_jobs(names, match_plan(settled_match, plan), config.seeds, kind)
+        finals = wanted[:room]
         if matches:
             settled = work.claims(store, [*draws, *finals]).standing().ended
             listener.start(len(draws) + len(finals), len(settled))
@@ -174,7 +176,7 @@ def _run(
         "tuning": tuning,
         "failures": failures,
         "estimate": took,
-        "stopped": _stopped(config, len(rows), len(finals), whole),
+        "stopped": _stopped(config, len(rows), len(finals), len(wanted), whole),
         "matches": matches,
         "rows": rows,
     }
@@ -197,11 +199,6 @@ def _on_cluster() -> Any:
     from unrecur.studies.cluster import run_round_on_cluster
 
     return run_round_on_cluster
-
-
-def _room(config: StudyConfig, draws: int) -> int | None:
-    """Say how many final trials there may be; None for all."""
-    return None if config.max_trials is None else config.max_trials - draws
 
 
 def _announce(
@@ -238,15 +235,20 @@ def _failures(ended: list[tuple[Job, Entry]]) -> list[dict[str, Any]]:
     ]
 
 
-def _stopped(config: StudyConfig, finished: int, planned: int, whole: bool) -> str | None:
+def _stopped(
+    config: StudyConfig, finished: int, planned: int, wanted: int, whole: bool
+) -> str | None:
     """Say that a limit ended the study before it was through."""
     if not whole:
         return (
             f"Stopped after {config.max_seconds:g} s, with {finished} of {planned} final trials "
             "finished; the same command goes on."
         )
-    if config.max_trials is not None:
-        return f"At most {config.max_trials} trials were asked for."
+    if planned < wanted:
+        return (
+            f"At most {config.max_trials} trials were asked for: {planned} of {wanted} final ones "
+            "were run."
+        )
     return None
 
 
