@@ -4,7 +4,7 @@
     python benchmarks/training.py --quick    # 1 minute: small sizes
     python benchmarks/training.py --write    # and keeps the rows
 
-Four questions, each answered side by side in one run:
+Five questions, each answered side by side in one run:
 
 - "truncated": truncated backpropagation (k1 = k2 = 100) and segments against full backpropagation,
   on one sequence of T steps: seconds, peak memory of a process that does nothing else, and the
@@ -13,7 +13,9 @@ Four questions, each answered side by side in one run:
 - "online": RTRL and its cheap kin: milliseconds a step, bytes carried, cosine with the gradient of
   backpropagation on the cell's weights;
 - "loop": steps of the training loop per second against a bare torch loop that reads the same
-  batches through the same DataLoader, and the largest difference of the weights at their ends.
+  batches through the same DataLoader, and the largest difference of the weights at their ends;
+- "compile": steps of the training loop with torch.compile against without, the seconds of the first
+  step, and after how many steps they are won back.
 
 Weights are freshly drawn, not trained; those of "parallel" are moved to a contraction of 0.95
 (`unrecur.stabilize`'s aim), as weights that never forget do not run in parallel.
@@ -21,11 +23,13 @@ Weights are freshly drawn, not trained; those of "parallel" are moved to a contr
 
 import argparse
 import copy
+import math
 import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -307,7 +311,55 @@ def bare_loop(
     return (last - first) / (count - 1), copy.deepcopy(model)
 
 
-QUESTIONS = {"truncated": truncated, "parallel": parallel, "online": online, "loop": loop}
+COMPILED = {
+    "tcn": {"hidden": 64, "levels": 4},
+    "transformer": {"hidden": 64, "layers": 2, "heads": 4, "context": 100},
+    "min_gru": {"hidden": 64},
+    "lstm": {"hidden": 64},
+}
+
+
+def compiled(quick: bool) -> Iterator[dict[str, Any]]:
+    """Compare the training loop with and without torch.compile."""
+    task = task_of(100, 32)
+    for name in ("min_gru",) if quick else COMPILED:
+        spec = unrecur.Spec(
+            name, {"in_features": FEATURES, "out_features": FEATURES, **COMPILED[name]}
+        )
+        found = {}
+        for compile_it in (False, True):
+            config = TrainConfig(epochs=4, batch_size=4, learning_rate=1e-3, compile=compile_it)
+            ends = [time.perf_counter()]
+            trained = train(
+                spec, task, config, 0, report=lambda *_, ends=ends: ends.append(time.perf_counter())
+            )
+            # Each epoch ends with a report of its own, after validation.
+            taken = [b - a for n, (a, b) in enumerate(pairwise(ends)) if n % 9 not in (0, 8)]
+            found[compile_it] = statistics.median(taken[7:]), ends[1] - ends[0], trained.model
+        plain, after = found[False], found[True]
+        pairs = zip(plain[2].parameters(), after[2].parameters(), strict=True)
+        yield {
+            "question": "compile",
+            "model": name,
+            "parameters": spec.parameters,
+            "first_step_seconds": round(after[1], 1),
+            "plain_step_ms": round(1e3 * plain[0], 2),
+            "compiled_step_ms": round(1e3 * after[0], 2),
+            "ratio": round(plain[0] / after[0], 2),
+            "steps_to_pay": math.ceil((after[1] - plain[1]) / (plain[0] - after[0]))
+            if after[0] < plain[0]
+            else None,
+            "weights_apart": max(float((a - b).detach().abs().max()) for a, b in pairs),
+        }
+
+
+QUESTIONS = {
+    "truncated": truncated,
+    "parallel": parallel,
+    "online": online,
+    "loop": loop,
+    "compile": compiled,
+}
 
 
 def main() -> None:

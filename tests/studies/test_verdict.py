@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from small import small_task
+from unrecur.studies.conclude import floors_of
 from unrecur.studies.verdict import compare, decide
 
 STEPS = np.full(40, 50.0)
@@ -69,6 +71,19 @@ def test_a_recurrent_model_as_good_as_a_floor_decides_nothing():
     found = verdict({"tcn": losses(11.95)}, losses(11.9), floors={"markov": 12.0})
     assert found.answer == "undecided"
     assert "by more than 2 %" in found.headline
+
+
+def test_chance_is_a_floor():
+    """Neither family had learnt a latch, both were as good, and the truth was 'needed'."""
+    rows = {
+        "markov": [{"family": "floor", "metric": {"test": 12.0}}],
+        "lstm": [{"family": "recurrent", "metric": {"test": 11.0}}],
+    }
+    task = small_task()
+    assert floors_of(task, rows) == {"markov": 12.0, "chance": task.chance_level}
+    found = verdict({"tcn": losses(11.9)}, losses(11.9), floors={"chance": 12.0})
+    assert found.answer == "undecided"
+    assert "does not beat the floor 'chance'" in found.headline
 
 
 @pytest.mark.parametrize("count", [1, 4])

@@ -76,11 +76,14 @@ def conclude(task: Task, rows: list[Row], config: StudyConfig, folder: Path) -> 
             )
     else:
         notes.append(f"{best} cannot be truncated: it looks ahead, or starts from a source.")
-    floors = {
-        n: mean_metric(found, "test") for n, found in by_name.items() if kind_of(found) == "floor"
-    }
     verdict = decide(
-        candidates, (best, losses[best]), floors, steps, config.margin, config.confidence, parts
+        candidates,
+        (best, losses[best]),
+        floors_of(task, by_name),
+        steps,
+        config.margin,
+        config.confidence,
+        parts,
     )
     if verdict.comparisons:
         verdict = _with_trade(verdict, by_name, windows, short, task.unit)
@@ -184,6 +187,23 @@ def _with_trade(
         gains=[sentence for _, won in said for sentence in won],
         pays_until=pays_until(windows, verdict.comparisons, verdict.margin),
     )
+
+
+def floors_of(task: Task, by_name: Mapping[str, list[Row]]) -> dict[str, float]:
+    """Give what models reach that have not learnt to use any context.
+
+    Args:
+        task: The task.
+        by_name: The rows of each model.
+
+    Returns:
+        The test metrics of the floors, and that of a model that knows nothing.
+    """
+    floors = {name: found for name, found in by_name.items() if kind_of(found) == "floor"}
+    return {
+        **{name: mean_metric(found, "test") for name, found in floors.items()},
+        "chance": task.chance_level,
+    }
 
 
 def kind_of(rows: Sequence[Row]) -> str:

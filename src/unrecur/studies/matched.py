@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from unrecur.data.task import Task
-from unrecur.studies.conclude import best_recurrent, comparable, kind_of, mean_metric
+from unrecur.studies.conclude import best_recurrent, comparable, floors_of, kind_of
 from unrecur.studies.config import StudyConfig
 from unrecur.studies.verdict import decide
 
@@ -28,11 +28,7 @@ def matched_verdicts(
     Returns:
         An entry for each way: what was settled, and the verdict. JSON values.
     """
-    floors = {
-        name: mean_metric(found, "test")
-        for name, found in comparable(rows).items()
-        if kind_of(found) == "floor"
-    }
+    floors = floors_of(task, comparable(rows))
     steps = task.counted("test").astype(float)
     entries = []
     for match, what in settled.items():
