@@ -18,6 +18,7 @@ from unrecur.data.losses import bernoulli_nll
 from unrecur.data.task import Task
 from unrecur.studies.listener import Listener
 from unrecur.studies.recipes import PAIRS, RECIPES, Recipe, recipes_for
+from unrecur.studies.trial import scored_part
 from unrecur.train.config import TrainConfig
 from unrecur.train.evaluate import evaluate
 
@@ -430,3 +431,14 @@ def test_a_tcn_sees_as_far_as_the_task_needs():
     near = dataclasses.replace(small_task(), longest_dependency=60)
     far = dataclasses.replace(small_task(), longest_dependency=6000)
     assert [recipes_for(task)["tcn"].options["levels"] for task in (near, far)] == [5, 9]
+
+
+def test_a_large_training_split_is_scored_in_part(monkeypatch):
+    task = small_task(sequences=100)
+    assert scored_part(task) is task
+    monkeypatch.setattr("unrecur.studies.trial.TRAIN_STEPS", 1)
+    part = scored_part(task)
+    assert part.steps("train") <= task.steps("test") < task.steps("train")
+    assert [part.steps(split) for split in ("valid", "test")] == [
+        task.steps(split) for split in ("valid", "test")
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 from unrecur.data.task import Task
 from unrecur.studies.config import StudyConfig
 from unrecur.studies.jobs import Job
+from unrecur.studies.trial import scored_part
 from unrecur.train.checkpoint import Progress
 from unrecur.train.guard import DivergedError
 from unrecur.train.loop import StoppedError, train
@@ -62,4 +63,4 @@ def _seconds(task: Task, job: Job, config: StudyConfig) -> float:
     training = job.training.epochs * (epoch + scoring * steps["valid"])
     if config.budget_seconds is not None:
         training = min(training, config.budget_seconds)
-    return training + scoring * (steps["train"] + steps["test"])
+    return training + scoring * (scored_part(task).steps("train") + steps["test"])

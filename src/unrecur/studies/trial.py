@@ -21,7 +21,7 @@ from unrecur.train.devices import fabric_on
 from unrecur.train.evaluate import evaluate
 from unrecur.train.loop import train
 
-TRAIN_NUMBERS = 2**27  # outputs on the training split that are scored; a part of it, if it has more
+TRAIN_STEPS, TRAIN_NUMBERS = 2**17, 2**27
 
 
 def model_file(folder: Path, name: str, seed: int) -> Path:
@@ -36,6 +36,20 @@ def model_file(folder: Path, name: str, seed: int) -> Path:
         The path of its safetensors file.
     """
     return folder / "models" / f"{name}-{seed}.safetensors"
+
+
+def scored_part(task: Task) -> Task:
+    """Leave out what is not scored of a large training split, the least telling of the three.
+
+    Args:
+        task: The task.
+
+    Returns:
+        The task with evenly spread training sequences, as many steps as the test split has or 2^17
+        if that is more, and no more than 2^27 outputs.
+    """
+    steps = min(max(TRAIN_STEPS, task.steps("test")), TRAIN_NUMBERS // task.out_features)
+    return task.part("train", steps)
 
 
 def run_trial(
@@ -83,7 +97,7 @@ def run_trial(
         model, found, valid = _train(spec, task, training, name, seed, config, folder, listener)
         row |= found
     listener.stage("scoring")
-    scored = task.part("train", TRAIN_NUMBERS // task.out_features)
+    scored = scored_part(task)
     # What training has scored already is not scored again.
     splits: tuple[Split, ...] = SPLITS if valid is None else ("train", "test")
     scores = {split: evaluate(model, scored, split) for split in splits}

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, detach
 from unrecur.data.batches import Batch
+from unrecur.data.losses import counted
 from unrecur.data.running import lengths_for
 from unrecur.data.task import Task
-from unrecur.train.evaluate import summed_losses
 
 
 @dataclass(frozen=True)
@@ -140,5 +141,9 @@ def scored(task: Task, batch: Batch, steps: slice, y: Tensor, after: State) -> P
         The loss with its graph, and the state without it.
     """
     left = (batch.lengths - steps.start).clamp(min=0)
-    losses, counts = summed_losses(task, y, batch.target[:, steps], left)
-    return Part(losses.sum(), int(counts.sum()), detach(after))
+    target = batch.target[:, steps]
+    losses, counts = task.step_loss(y, target), counted(target, left.to(y.device))
+    known = int(counts.sum())
+    if known < counts.numel():  # most batches have no padding, and need no mask
+        losses = torch.where(counts, losses, 0)
+    return Part(losses.sum(dtype=torch.float64), known, detach(after))
