@@ -48,7 +48,7 @@ def main() -> None:
     given = parser.parse_args()
     name = "parallel_quick" if given.quick else "parallel"
     measures = measured(given.data_dir, given.quick, given.hidden, given.cell, given.time)
-    rows.run(name, measures, given.write, given.append)
+    rows.run(name, measures, given.write, rows.everything if given.append else None)
 
 
 def measured(

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,44 @@ from unrecur.studies.environment import environment
 RESULTS = Path(__file__).parent / "results"
 
 
-def run(name: str, rows: Iterable[dict[str, Any]], write: bool, append: bool = False) -> None:
-    """Print each row as it comes and, if asked to, keep it with the environment of the run."""
+def run(
+    name: str,
+    rows: Iterable[dict[str, Any]],
+    write: bool,
+    keep: Callable[[dict[str, Any]], bool] | None = None,
+) -> None:
+    """Print each row as it comes and, if asked to, keep it with the environment of the run.
+
+    Of the rows that are there already those stay that `keep` says, each with its environment.
+    """
     kept = RESULTS / f"{name}.jsonl"
     if write:
-        lines = kept.read_text() if append and kept.exists() else ""
-        kept.write_text(lines + json.dumps({"environment": environment()}) + "\n")
+        found = kept.read_text().splitlines() if keep and kept.exists() else []
+        blocks: list[list[str]] = []
+        for line in found:
+            if "environment" in (row := json.loads(line)):
+                blocks.append([line])
+            elif keep and keep(row):
+                blocks[-1].append(line)
+        blocks = [block for block in blocks if len(block) > 1]
+        blocks.append([json.dumps({"environment": environment()})])
+        kept.write_text("".join(f"{line}\n" for block in blocks for line in block))
     for row in rows:
         line = json.dumps(row)
         print(line, flush=True)
         if write:  # at once, so that an interruption loses nothing
             with kept.open("a") as file:
                 file.write(line + "\n")
+
+
+def everything(_: dict[str, Any]) -> bool:
+    """Keep every row."""
+    return True
+
+
+def others(key: str, only: str | None) -> Callable[[dict[str, Any]], bool] | None:
+    """Keep what was not asked again: rows of other questions, where one alone is."""
+    return None if only is None else lambda row: row.get(key) != only
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -305,7 +305,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     asked = [given.only] if given.only else list(QUESTIONS)
     found = (row for name in asked for row in QUESTIONS[name](given.quick))
-    rows.run("ship", found, given.write, append=given.only is not None)
+    rows.run("ship", found, given.write, rows.others("question", given.only))
 
 
 if __name__ == "__main__":

@@ -370,7 +370,7 @@ def main() -> None:
     given = parser.parse_args()
     asked = [given.only] if given.only else list(QUESTIONS)
     found = (row for name in asked for row in QUESTIONS[name](given.quick))
-    rows.run("training", found, given.write, append=given.only is not None)
+    rows.run("training", found, given.write, rows.others("question", given.only))
 
 
 if __name__ == "__main__":

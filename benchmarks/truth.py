@@ -141,4 +141,4 @@ if __name__ == "__main__":
     given = options.parse_args()
     torch.set_num_threads(1)
     asked = [given.only] if given.only else list(RIGHT)
-    rows.run("truth", measured(asked, given.studies), given.write, append=given.only is not None)
+    rows.run("truth", measured(asked, given.studies), given.write, rows.others("kind", given.only))
