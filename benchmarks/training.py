@@ -22,7 +22,6 @@ Weights are freshly drawn, not trained; those of "parallel" are moved to a contr
 """
 
 import argparse
-import copy
 import math
 import multiprocessing
 import statistics
@@ -35,6 +34,7 @@ from typing import Any
 
 import rows
 import torch
+import torch._inductor.config
 from torch import Tensor
 
 import unrecur
@@ -252,25 +252,24 @@ def cell_gradient(
 def loop(quick: bool) -> Iterator[dict[str, Any]]:
     """Compare the training loop with a bare one."""
     for hidden in (32,) if quick else (32, 128, 512):
-        task = task_of(100, 32)
+        task = task_of(100, 200)
         spec = unrecur.Spec(
             "lstm", {"in_features": FEATURES, "out_features": FEATURES, "hidden": hidden}
         )
         # Validation and the ends of epochs are not the loop's.
         config = TrainConfig(epochs=1, batch_size=4, learning_rate=1e-3, schedule="inverse")
-        ours, bare, weights = [], [], []
+        ours: list[float] = []
+        bare: list[float] = []
         for _ in range(3 if quick else 9):
-            start: list[float] = []
             ends: list[float] = []
 
             def report(progress: Any, batches: int, ends: list[float] = ends) -> None:
                 ends.append(time.perf_counter())
 
-            start.append(time.perf_counter())
             trained = train(spec, task, config, 0, report=report)
-            ours.append((ends[7] - ends[0]) / 7)
-            taken, model = bare_loop(spec, task, config)
-            bare.append(taken)
+            ours += differences(ends[:-1])  # the last is the end of the epoch
+            ends, model = bare_loop(spec, task, config)
+            bare += differences(ends)
             weights = [
                 float((one - other).detach().abs().max())
                 for one, other in zip(trained.model.parameters(), model.parameters(), strict=True)
@@ -287,15 +286,20 @@ def loop(quick: bool) -> Iterator[dict[str, Any]]:
         }
 
 
+def differences(ends: list[float]) -> list[float]:
+    """Give the seconds of each step but the first."""
+    return [after - before for before, after in pairwise(ends)]
+
+
 def bare_loop(
     spec: unrecur.Spec, task: Task, config: TrainConfig
-) -> tuple[float, AbstractSequenceModel]:
+) -> tuple[list[float], AbstractSequenceModel]:
     """Train as one would by hand: no checks, no checkpoints, nothing to resume."""
     torch.manual_seed(0)
     model = spec.build().train()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     count = -(-len(task.splits["train"]) // config.batch_size)
-    first, last = 0.0, 0.0
+    ends = []
     # The batches are read as the loop reads them: through torch's DataLoader, padded.
     batches = task.batches("train", config.batch_size, torch.Generator().manual_seed(0))
     for number, batch in enumerate(batches):
@@ -306,9 +310,8 @@ def bare_loop(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimizer.step()
-        last = time.perf_counter()
-        first = first or last
-    return (last - first) / (count - 1), copy.deepcopy(model)
+        ends.append(time.perf_counter())
+    return ends, model
 
 
 COMPILED = {
@@ -316,11 +319,13 @@ COMPILED = {
     "transformer": {"hidden": 64, "layers": 2, "heads": 4, "context": 100},
     "min_gru": {"hidden": 64},
     "lstm": {"hidden": 64},
+    "gru": {"hidden": 64},
 }
 
 
 def compiled(quick: bool) -> Iterator[dict[str, Any]]:
     """Compare the training loop with and without torch.compile."""
+    torch._inductor.config.force_disable_caches = True  # what earlier runs compiled does not count
     task = task_of(100, 32)
     for name in ("min_gru",) if quick else COMPILED:
         spec = unrecur.Spec(
@@ -334,7 +339,7 @@ def compiled(quick: bool) -> Iterator[dict[str, Any]]:
                 spec, task, config, 0, report=lambda *_, ends=ends: ends.append(time.perf_counter())
             )
             # Each epoch ends with a report of its own, after validation.
-            taken = [b - a for n, (a, b) in enumerate(pairwise(ends)) if n % 9 not in (0, 8)]
+            taken = [each for n, each in enumerate(differences(ends)) if n % 9 not in (0, 8)]
             found[compile_it] = statistics.median(taken[7:]), ends[1] - ends[0], trained.model
         plain, after = found[False], found[True]
         pairs = zip(plain[2].parameters(), after[2].parameters(), strict=True)

@@ -1,5 +1,6 @@
 """A model in its place: on a device, in a precision, in one process or one of several."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -62,8 +63,7 @@ class Place:
         reads = self._plain or config.objective.reads_cells
         self.model = self.form if reads else Placed(self.form, inner)
         if config.compile:
-            compiled: Any = torch.compile(inner)
-            self.model = Placed(self.form, compiled)
+            self.model = Placed(self.form, _compiled(inner))
 
     @property
     def device(self) -> torch.device:
@@ -183,6 +183,16 @@ class Place:
         stepper = self.optimizer if self._plain else self._stepper
         stepper.step()
         stepper.zero_grad()
+
+
+def _compiled(module: Any) -> Any:
+    """Compile a module, all but torch's fused kernels in it."""
+    # A compiler would take a kernel apart, step by step; that of torch 2.13 breaks on the LSTM's (a
+    # TypeError from `mkldnn_rnn_layer`).
+    for kernel in (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu):
+        torch._dynamo.disallow_in_graph(kernel)
+    warnings.filterwarnings("ignore", "Dynamo does not know how to trace the builtin")
+    return torch.compile(module)
 
 
 class Placed(AbstractSequenceModel):
