@@ -9,7 +9,8 @@ Five questions, each answered side by side in one run:
 - "truncated": truncated backpropagation (k1 = k2 = 100) and segments against full backpropagation,
   on one sequence of T steps: seconds, peak memory of a process that does nothing else, and the
   relative error of the gradient (of all parts together, without steps between them);
-- "parallel": backpropagation in parallel over time against torch's GRU;
+- "parallel": backpropagation in parallel over time against torch's GRU: the burn-in and the length
+  of the pieces that are fastest among nine, with a gradient off by 1e-5 at the most;
 - "online": RTRL and its cheap kin: milliseconds a step, bytes carried, cosine with the gradient of
   backpropagation on the cell's weights;
 - "loop": steps of the training loop per second against a bare torch loop that reads the same
@@ -28,7 +29,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ from unrecur.train.online.uoro import UORO
 from unrecur.train.truncated import Truncated
 
 FEATURES, RATE = 8, 0.95
+ALLOWED = 1e-5  # of a gradient in parallel, relative
 LONG = 10.0  # seconds of a call that is not repeated
 ONLINE: dict[str, AbstractObjective] = {
     "rtrl": RTRL(),
@@ -191,20 +193,20 @@ def parallel(quick: bool) -> Iterator[dict[str, Any]]:
         exact = gradient(Full(), model, task, batch)
         one = seconds(partial(gradient, Full(), model, task, batch))
         best: dict[str, Any] = {}
-        for length in (64, 128, 256):
-            objective = InParallel(burn_in=48, length=length)
+        for burn_in, length in product((12, 24, 32), (32, 64, 128)):
+            objective = InParallel(burn_in=burn_in, length=length)
             found = gradient(objective, model, task, batch)
+            error = float((found - exact).norm() / exact.norm())
             taken = seconds(partial(gradient, objective, model, task, batch))
-            if not best or taken < best["seconds"]:
-                error = float((found - exact).norm() / exact.norm())
-                best = {"length": length, "seconds": round(taken, 4), "gradient_error": error}
+            if error <= ALLOWED and (not best or taken < best["seconds"]):
+                best = {"burn_in": burn_in, "length": length, "seconds": round(taken, 4)}
+                best["gradient_error"] = error
         yield {
             "question": "parallel",
             "cell": "gru",
             "hidden": hidden,
             "steps": steps,
             "weights": f"drawn, moved to rate {RATE}",
-            "burn_in": 48,
             **best,
             "torch_seconds": round(one, 4),
             "ratio": round(one / best["seconds"], 1),

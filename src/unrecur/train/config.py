@@ -46,8 +46,9 @@ class TrainConfig:
         accumulate: Add up the gradients of so many batches for one step.
         precision: "32-true", or mixed: "bf16-mixed", or "16-mixed" with a loss scale (CUDA only).
         watch: Measure the gradient layer by layer and lag by lag, and warn early.
-        compile: Run the model through `torch.compile`: it pays where steps of Python dominate, as
-            for cells without a fused kernel, and needs a C++ compiler on a CPU.
+        compile: Run the model through `torch.compile`, torch's fused recurrent kernels left as they
+            are: it pays where many small operations dominate, as in a scan, and needs a C++
+            compiler on a CPU.
 
     Raises:
         InputError: A number is out of range, a name unknown, or the gradients of several batches
