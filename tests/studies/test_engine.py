@@ -22,7 +22,7 @@ from unrecur.studies.plan import plan_trial
 from unrecur.studies.recipes import RECIPES, Recipe
 from unrecur.studies.spaces import draws_of, space_of, with_settings
 from unrecur.studies.store import Store
-from unrecur.studies.tuning import TUNING_SEED, dealt
+from unrecur.studies.tuning import TUNING_SEED, dealt, unsteady
 from unrecur.train.config import TrainConfig
 from workers import CONFIG, TRIALS, small_study, timeless
 
@@ -162,6 +162,23 @@ def test_a_limit_on_trials_takes_the_first_of_the_plan(tmp_path):
     ]
     assert len(results["tuning"]) == 4
     assert "At most 7 trials were asked for: 3 of 5 final ones" in results["stopped"]
+
+
+def test_a_setting_that_was_lucky_with_its_seed_is_told():
+    tuning = [
+        {"model": "lstm", "valid": 8.9},
+        {"model": "lstm", "valid": None},
+        {"model": "gru", "valid": 9.0},
+    ]
+    rows = {
+        "lstm": [{"metric": {"valid": 10.0}}, {"metric": {"valid": 11.0}}],
+        "gru": [{"metric": {"valid": 9.1}}],
+        "markov": [{"metric": {"valid": 12.0}}],
+    }
+    [said] = unsteady(tuning, rows, 0.02)
+    assert said.startswith("The setting of lstm did not hold: 8.9 on the validation split")
+    assert "10.5 with the final ones" in said
+    assert unsteady(tuning, rows, 0.2) == []
 
 
 def test_a_limit_that_cuts_nothing_is_not_told(tmp_path):

@@ -15,7 +15,7 @@ from unrecur._files import write_atomic
 from unrecur.data.task import SPLITS, Task
 from unrecur.data.tasks import load_task
 from unrecur.studies.claims import Standing
-from unrecur.studies.conclude import conclude
+from unrecur.studies.conclude import comparable, conclude
 from unrecur.studies.config import Match, StudyConfig, Workplace
 from unrecur.studies.environment import environment
 from unrecur.studies.estimate import estimate
@@ -29,7 +29,7 @@ from unrecur.studies.plan import plan_trial
 from unrecur.studies.recipes import Recipe, recipes_for
 from unrecur.studies.store import FINAL, Store
 from unrecur.studies.tables import write_parquet
-from unrecur.studies.tuning import tried, tuned, tuning_jobs
+from unrecur.studies.tuning import tried, tuned, tuning_jobs, unsteady
 from unrecur.studies.watch import Deadline
 from unrecur.studies.worker import Work, run_round
 from unrecur.train.devices import fabric_on
@@ -101,6 +101,9 @@ def study(
     conclusion = conclude(task, trials["rows"], config, folder)
     matches = matched_verdicts(task, trials["rows"], trials["matches"], config)
     conclusion["verdict"]["reasons"] += match_reasons(matches)
+    conclusion["verdict"]["reasons"] += unsteady(
+        trials["tuning"], comparable(trials["rows"]), config.margin
+    )
     if trials["stopped"]:
         conclusion["verdict"]["reasons"].append(trials["stopped"])
     spent = [*(row["wall_seconds"] for row in trials["rows"])]

@@ -1,6 +1,7 @@
 """The same chance for both families: each tries as many settings before the final trials."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,32 @@ def tuned(recipes: Mapping[str, Recipe], tuning: list[dict[str, Any]]) -> dict[s
             best = min(complete, key=lambda found: (found["valid"], found["number"]))
             chosen[name] = with_settings(recipe, best["params"])
     return chosen
+
+
+def unsteady(
+    tuning: Sequence[Mapping[str, Any]],
+    by_name: Mapping[str, Sequence[Mapping[str, Any]]],
+    margin: float,
+) -> list[str]:
+    """Name the models whose best setting did not hold: it was tried with one seed, which may lie.
+
+    Args:
+        tuning: What came of the settings, see `tried`.
+        by_name: The rows of the final trials of each model.
+        margin: Differences up to this are none in practice.
+
+    Returns:
+        A sentence for each whose validation metric, the mean over the final seeds, is worse than
+        that in tuning by more than the margin.
+    """
+    sentences = []
+    for name, rows in by_name.items():
+        tries = [found["valid"] for found in tuning if found["model"] == name]
+        best = min((valid for valid in tries if valid is not None), default=math.inf)
+        mean = sum(row["metric"]["valid"] for row in rows) / len(rows)
+        if mean > (1 + margin) * best:
+            sentences.append(
+                f"The setting of {name} did not hold: {best:.4g} on the validation split in "
+                f"tuning, with one seed, and {mean:.4g} with the final ones. Another may do better."
+            )
+    return sentences
