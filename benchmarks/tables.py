@@ -4,9 +4,13 @@ Writes a table of 8 columns as Parquet and as CSV, and in a process of its own l
 and goes once over the training batches.
 
     python benchmarks/tables.py --rows 100000 1000000
+    python benchmarks/tables.py --study --rows 1000000    # instead, `unrecur study` of the Parquet
+
+A study has one seed and trains each model for ten seconds; what takes long is scoring.
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -98,16 +102,43 @@ def measurements(counts: list[int], folder: str) -> Iterator[dict[str, Any]]:
             path.unlink()
 
 
+def studies(counts: list[int], folder: str) -> Iterator[dict[str, Any]]:
+    """Study tables by the command line, from the file to the verdict."""
+    for count in counts:
+        path = Path(folder) / "table.parquet"
+        write(path, count)
+        asked = ["--target", "x0", "--time", "time", "--horizon", "12"]
+        asked += ["--seeds", "1", "--budget-seconds", "10", "--out", f"{folder}/{count}"]
+        code = "from unrecur.cli.main import main; main()"
+        began = time.perf_counter()
+        command = [sys.executable, "-c", code, "study", str(path), *asked]
+        ran = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(ran.pid, 0)
+        yield {
+            "question": "table to verdict",
+            "kind": "parquet",
+            "rows": count,
+            "columns": COLUMNS + 1,
+            "exit_code": os.waitstatus_to_exitcode(status),
+            "seconds": round(time.perf_counter() - began),
+            "peak_mebibytes": usage.ru_maxrss // 1024,
+        }
+        path.unlink()
+
+
 def main() -> None:
     parser = rows.parser(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--study", action="store_true", help="study the tables")
     parser.add_argument("--measure", help="for the process of one measurement: the table")
     options = parser.parse_args()
     if options.measure:
         measure(options.measure)
         return
     with tempfile.TemporaryDirectory() as folder:
-        rows.run("tables", measurements(options.rows, folder), options.write)
+        question = "table to verdict" if options.study else "table to batches"
+        found = (studies if options.study else measurements)(options.rows, folder)
+        rows.run("tables", found, options.write, rows.others("question", question))
 
 
 if __name__ == "__main__":
