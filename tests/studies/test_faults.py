@@ -172,7 +172,7 @@ def postgres():
 
 def test_workers_wait_for_a_database_that_is_killed(postgres, whole, tmp_path):
     """kill -9 of the server and of all its processes, in mid-commit: workers write all the time."""
-    both = [begin(tmp_path, postgres.url, 0.05) for _ in range(2)]
+    both = [begin(tmp_path, postgres.url, 0.15) for _ in range(2)]
     until(lambda: (tmp_path / "checkpoints").exists())
     for _ in range(2):
         time.sleep(1.5)
