@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from unrecur.core.model import AbstractSequenceModel
@@ -45,9 +45,28 @@ def summed_losses(
     Returns:
         The sum and the number of the steps, for each row.
     """
-    counts = counted(target, lengths.to(y.device))
-    losses = torch.where(counts, task.step_loss(y, target), 0)
+    losses, counts = counted_losses(task, y, target, lengths)
     return losses.sum(1).double(), counts.sum(1)
+
+
+def counted_losses(
+    task: Task, y: Tensor, target: Tensor, lengths: Tensor
+) -> tuple[Float[Tensor, "B T"], Bool[Tensor, "B T"]]:
+    """Give the step losses of a block, 0 at the steps that do not count.
+
+    Args:
+        task: The task.
+        y: The scores [batch, time, scores].
+        target: The targets, on the same device.
+        lengths: How many steps of each row are valid.
+
+    Returns:
+        The losses, and which steps count.
+    """
+    counts = counted(target, lengths.to(y.device))
+    losses = task.step_loss(y, target)
+    # Most batches have no padding, and need no mask.
+    return losses if counts.all() else torch.where(counts, losses, 0), counts
 
 
 @torch.no_grad()

@@ -12,9 +12,9 @@ from torch import Tensor
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.core.state import State, detach
 from unrecur.data.batches import Batch
-from unrecur.data.losses import counted
 from unrecur.data.running import lengths_for
 from unrecur.data.task import Task
+from unrecur.train.evaluate import counted_losses
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,5 @@ def scored(task: Task, batch: Batch, steps: slice, y: Tensor, after: State) -> P
         The loss with its graph, and the state without it.
     """
     left = (batch.lengths - steps.start).clamp(min=0)
-    target = batch.target[:, steps]
-    losses, counts = task.step_loss(y, target), counted(target, left.to(y.device))
-    known = int(counts.sum())
-    if known < counts.numel():  # most batches have no padding, and need no mask
-        losses = torch.where(counts, losses, 0)
-    return Part(losses.sum(dtype=torch.float64), known, detach(after))
+    losses, counts = counted_losses(task, y, batch.target[:, steps], left)
+    return Part(losses.sum(dtype=torch.float64), int(counts.sum()), detach(after))
