@@ -51,6 +51,15 @@ def others(key: str, only: str | None) -> Callable[[dict[str, Any]], bool] | Non
     return None if only is None else lambda row: row.get(key) != only
 
 
+def peak() -> float:
+    """Give the most mebibytes that this process has held (Linux).
+
+    `ru_maxrss` would begin with what the process that started it held.
+    """
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Make the parser of a benchmark's command line."""
     made = argparse.ArgumentParser(description=description)

@@ -11,7 +11,6 @@ A study has one seed and trains each model for ten seconds; what takes long is s
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -60,7 +59,7 @@ def measure(path: str) -> None:
 
     from unrecur.data.forecasting import forecasting_task
 
-    before, started = peak(), time.perf_counter()
+    before, started = rows.peak(), time.perf_counter()
     task = forecasting_task(path, target="x0", time="time", horizon=12)
     loaded = time.perf_counter()
     steps = 0
@@ -71,15 +70,10 @@ def measure(path: str) -> None:
         "load_seconds": round(loaded - started, 2),
         "epoch_seconds": round(done - loaded, 2),
         "steps": steps,
-        "imports_mebibytes": before,
-        "peak_mebibytes": peak(),
+        "imports_mebibytes": round(before),
+        "peak_mebibytes": round(rows.peak()),
     }
     print(json.dumps(found))
-
-
-def peak() -> int:
-    """Give the most memory the process has held, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def measurements(counts: list[int], folder: str) -> Iterator[dict[str, Any]]:

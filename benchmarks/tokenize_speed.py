@@ -1,30 +1,28 @@
 """Tokenizing: our whole way from a text file to a mapped file of ids, and the library's own part.
 
     python benchmarks/tokenize_speed.py --data-dir DIR                # three sizes up to 64 MB
-    python benchmarks/tokenize_speed.py --data-dir DIR --megabytes 1000 --write
+    python benchmarks/tokenize_speed.py --data-dir DIR --megabytes 1000 --turns 2
 
-The text is WikiText-2 and War and Peace, over and over; byte pairs are learned before from the
-first 8 MB. Then, in turns and on the same lines,
+The text is WikiText-2 and War and Peace, over and over; byte pairs are learned before from 8 MB
+of it. Then, in turns and on the same lines,
 
 - the library: `encode_batch_fast` and `encode_batch` of tokenizers, of lines that are in memory;
-  their answers are thrown away;
-- ours, `tokenized`: hashing the file, reading, decoding, splitting into lines,
-  `encode_batch_fast`, taking the ids out, writing and syncing the file of ids.
+- ours, `tokenized`, in a process of its own: hashing the file, reading, decoding, splitting into
+  lines, `encode_batch_fast`, taking the ids out, writing and syncing the file of ids.
 
 `ratio` is the library's time, the faster of its two, over ours: aim 0.8. Each is the best of the
-turns. `peak_megabytes` is the most memory that a process of its own had that went our way only,
-imports included. All ids are compared with those of `encode_batch`; a difference ends the benchmark
-before a speed is printed.
+turns. `peak_mebibytes` is the most memory that the process had that went our way, imports included.
+All ids are compared with those of `encode_batch`; a difference ends the benchmark before a speed is
+printed.
 """
 
 import itertools
 import multiprocessing
-import resource
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +37,8 @@ LEARNED = 8 * 10**6  # bytes
 AIM = 0.8
 
 
-def make(path: Path, data_dir: Path, size: int) -> None:
+def make(path: Path, sources: list[Path], size: int) -> None:
     """Write a text of so many bytes."""
-    sources = [find(data_dir, "wikitext2", "train.txt"), find(data_dir, "text", "warpeace.txt")]
     with path.open("wb") as file:
         for content in (c for each in itertools.cycle(sources) for c in blocks(Part(each))):
             text = content[: size - file.tell()].decode(errors="ignore").encode()
@@ -62,8 +59,9 @@ def forget(folder: Path, corpus: Corpus) -> None:
     corpus.tokens["valid"].path.unlink()
 
 
-def library(text: Path, encode: Callable[..., Any]) -> float:
-    """Give the seconds that a function of the library needs for all lines."""
+def fast(corpus: Corpus, text: Path) -> float:
+    """Give the seconds that the library's fast way needs for all lines."""
+    encode = corpus.tokenizer.tokenizer.encode_batch_fast
     seconds = 0.0
     for block in units(Part(text)):
         start = time.perf_counter()
@@ -72,62 +70,61 @@ def library(text: Path, encode: Callable[..., Any]) -> float:
     return seconds
 
 
-def timed(call: Callable[[], Any]) -> float:
-    """Give the seconds that a call needs."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def differences(corpus: Corpus, text: Path) -> int:
-    """Count the ids of the text that differ from those of the library."""
-    ids, tokenizer = corpus.tokens["valid"].ids, corpus.tokenizer.tokenizer
+def compared(corpus: Corpus, text: Path) -> float:
+    """Give the seconds that `encode_batch` needs for all lines; end if its ids are not ours."""
+    ids, encode = corpus.tokens["valid"].ids, corpus.tokenizer.tokenizer.encode_batch
     begin = wrong = 0
+    seconds = 0.0
     for block in units(Part(text)):
-        encoded = tokenizer.encode_batch(block, add_special_tokens=False)
+        start = time.perf_counter()
+        encoded = encode(block, add_special_tokens=False)
+        seconds += time.perf_counter() - start
         right = np.array([number for each in encoded for number in each.ids])
         wrong += int((ids[begin : begin + len(right)] != right).sum())
         begin += len(right)
-    return wrong + abs(len(ids) - begin)
+    if wrong := wrong + abs(len(ids) - begin):
+        sys.exit(f"wrong answer: {wrong} ids differ from the library's, no speed given")
+    return seconds
 
 
-def peak(folder: Path) -> float:
-    """Go our way and give the most megabytes that this process had."""
+def alone(folder: Path) -> tuple[float, float]:
+    """Go our way; give the seconds, and the most mebibytes that this process had."""
+    start = time.perf_counter()
     ours(folder)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    seconds = time.perf_counter() - start
+    return seconds, rows.peak()
 
 
-def measured(data_dir: Path, megabytes: int, turns: int) -> Iterator[dict[str, Any]]:
+def measured(data_dir: Path, megabytes: float, turns: int) -> Iterator[dict[str, Any]]:
     """Measure three sizes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = folder / "text"
-        make(folder / "learn", data_dir, min(LEARNED, megabytes * 10**6))
+        sources = [find(data_dir, "wikitext2", "train.txt"), find(data_dir, "text", "warpeace.txt")]
+        make(folder / "learn", sources[::-1], min(LEARNED, int(megabytes * 10**6)))
+        make(text, sources, 10**5)
+        forget(folder, ours(folder))  # the byte pairs stay
         for size in (megabytes / 16, megabytes / 4, megabytes):
-            make(text, data_dir, int(size * 10**6))
-            corpus = ours(folder)
-            if wrong := differences(corpus, text):
-                sys.exit(f"wrong answer: {wrong} ids differ from the library's, no speed given")
-            tokenizer = corpus.tokenizer.tokenizer
+            make(text, sources, int(size * 10**6))
             times: dict[str, list[float]] = {}
             for _ in range(turns):
-                for call in (tokenizer.encode_batch_fast, tokenizer.encode_batch):
-                    times.setdefault(call.__name__, []).append(library(text, call))
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    seconds, most = pool.apply(alone, (folder,))
+                corpus = ours(folder)
+                times.setdefault("ours", []).append(seconds)
+                times.setdefault("encode_batch_fast", []).append(fast(corpus, text))
+                times.setdefault("encode_batch", []).append(compared(corpus, text))
                 forget(folder, corpus)
-                times.setdefault("ours", []).append(timed(lambda: ours(folder)))
             best = {name: min(found) for name, found in times.items()}
-            forget(folder, corpus)
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                most = pool.apply(peak, (folder,))
             yield {
                 "benchmark": "tokenize",
                 "megabytes": size,
                 "tokens": corpus.tokens["valid"].count,
+                "turns": turns,
                 "seconds": best,
-                "ratio": min(seconds for name, seconds in best.items() if name != "ours")
-                / best["ours"],
+                "ratio": min(best["encode_batch_fast"], best["encode_batch"]) / best["ours"],
                 "same_ids": True,
-                "peak_megabytes": most,
+                "peak_mebibytes": round(most),
                 "aim": {"ratio": AIM},
             }
 

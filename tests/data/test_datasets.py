@@ -15,7 +15,7 @@ from unrecur._check import InputError
 from unrecur.data import hub
 from unrecur.data.datasets import task_from
 from unrecur.data.losses import IGNORED, bernoulli_nll, categorical_nll, squared_error
-from unrecur.data.task import SPLITS
+from unrecur.data.sequences import SPLITS
 
 
 def pairs(count, seed=0, make=lambda x: int(x.sum() > 0)):

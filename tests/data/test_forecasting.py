@@ -20,6 +20,7 @@ from unrecur.data.forecasting import forecasting_task
 from unrecur.data.own_data import own_data_task
 from unrecur.data.present_step import classification_task, regression_task
 from unrecur.data.running import predictions
+from unrecur.train.evaluate import figures
 
 SPLIT = (60, 30, 30)
 ROWS = sum(SPLIT)
@@ -170,7 +171,7 @@ def test_targets_are_differences_from_the_last_known_season(season, horizon):
             ]
         ).T
         theirs = symmetric_mean_absolute_percentage_error(*torch.from_numpy(pairs[::-1].copy()))
-        found = task.scores[f"smape {name}"].compute(model, task, "test", 0.0)
+        found = figures(model, task, "test")[1][f"smape {name}"]
         assert found == pytest.approx(100 * float(theirs), rel=1e-5)
 
 
@@ -359,7 +360,7 @@ def test_several_series_are_scaled_each_by_its_own_error():
     task = forecasting_task(frame, id="s", **options)
     alone = [forecasting_task(polars.DataFrame({"y": y}), **options) for y in (one, two)]
     assert task.chance_level == pytest.approx(np.mean([part.chance_level for part in alone]))
-    rmse = task.scores["rmse"].compute(constant([0.0, 0.0]), task, "test", 0.0)
+    rmse = figures(constant([0.0, 0.0]), task, "test")[1]["rmse"]
     squares = [
         ((y[t + h] - y[t]) * size) ** 2
         for y, size in ((one, 1), (two, 100))
@@ -376,7 +377,7 @@ def test_scores_are_those_of_scikit_learn_and_torchmetrics():
     )
     model = build("gru", in_features=2, out_features=3, hidden=4)
     forecast, truth = outputs(model, task)
-    found = {name: score.compute(model, task, "test", 0.0) for name, score in task.scores.items()}
+    _, found = figures(model, task, "test")
     deviation = y[:60].std()
     assert found["mae"] == pytest.approx(mean_absolute_error(truth, forecast))
     assert found["mse"] == pytest.approx(mean_squared_error(truth, forecast))
@@ -394,14 +395,14 @@ def test_scores_are_those_of_scikit_learn_and_torchmetrics():
     rows = np.concatenate([np.arange(11 * n, min(11 * n + 11, 28)) for n in (0, 1, 2)[:kept]])
     assert 0 < kept < 3
     own, real = own[rows], real[rows]
-    found = {name: part.scores[name].compute(model, part, "test", 0.0) for name in part.scores}
+    _, found = figures(model, part, "test")
     assert found["rmse"] == pytest.approx(mean_squared_error(real, own) ** 0.5, rel=1e-5)
     theirs = symmetric_mean_absolute_percentage_error(torch.tensor(own), torch.tensor(real))
     assert found["smape"] == pytest.approx(100 * float(theirs), rel=1e-5)
 
 
-def test_quantiles_are_scored_by_the_pinball_loss():
-    levels = (0.1, 0.5, 0.8)
+@pytest.mark.parametrize(("levels", "middle"), [((0.1, 0.5, 0.8), 1), ((0.5, 0.6, 0.9), 0)])
+def test_quantiles_are_scored_by_the_pinball_loss(levels, middle):
     y = walk(5)
     task = forecasting_task(
         polars.DataFrame({"y": y}), target="y", horizon=2, quantiles=levels, split=SPLIT, length=7
@@ -422,11 +423,11 @@ def test_quantiles_are_scored_by_the_pinball_loss():
     assert task.chance_level == pytest.approx(np.mean(zeros) / naive, rel=1e-5)
     assert task.floors == {}
     assert task.notes[-1].endswith("the seasonal naive forecast.")
-    scores = {name: task.scores[name].compute(model, task, "test", 0.0) for name in task.scores}
+    _, scores = figures(model, task, "test")
     inside = (forecast[..., 0] <= truth) & (truth <= forecast[..., 2])
     assert scores["coverage"] == pytest.approx(100 * inside.mean())
     assert scores["mase"] == pytest.approx(
-        np.abs(forecast[..., 1] - truth).mean() / naive, rel=1e-5
+        np.abs(forecast[..., middle] - truth).mean() / naive, rel=1e-5
     )
     with pytest.raises(InputError, match="quantiles"):
         forecasting_task(polars.DataFrame({"y": y}), target="y", quantiles=(0.5, 0.1))
@@ -527,7 +528,7 @@ def test_regression_and_classification_of_the_present_step():
     classes = torch.cat([task.pair("test", n)[1] for n in range(len(task.splits["test"]))])
     assert classes[classes >= 0].tolist() == right.tolist()
     model = constant([0.0, 1.0])
-    assert task.scores["accuracy"].compute(model, task, "test", 0.0) == pytest.approx(right.mean())
+    assert figures(model, task, "test")[1]["accuracy"] == pytest.approx(right.mean())
 
 
 def test_a_table_for_each_split(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from unrecur.data.forecasting import forecasting_task
 from unrecur.data.present_step import classification_task, regression_task
-from unrecur.data.task import SPLITS
+from unrecur.data.sequences import SPLITS
 
 ROWS = 90
 TRAIN, VALID, TEST = 50, 20, 20

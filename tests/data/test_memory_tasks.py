@@ -12,8 +12,8 @@ from unrecur.core.compose import Pointwise
 from unrecur.data.losses import IGNORED
 from unrecur.data.memory import ALPHABET
 from unrecur.data.recall import copy_memory, delayed_recall, n_back, selective_copy
+from unrecur.data.sequences import SPLITS, known_steps
 from unrecur.data.sums import adding, decay, parity
-from unrecur.data.task import SPLITS, known_steps
 from unrecur.data.tasks import TASKS
 from unrecur.layers.embedding import Embedding
 from unrecur.layers.recurrent import Recurrent

@@ -16,7 +16,7 @@ from unrecur import CorruptFileError, InputError
 from unrecur.data import midi
 from unrecur.data.hashing import split_hash
 from unrecur.data.midi import MidiNote, midi_task, notes_of, read_midi
-from unrecur.data.task import SPLITS
+from unrecur.data.sequences import SPLITS
 
 
 def track(*events):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from unrecur import CorruptFileError, InputError, Spec
 from unrecur.data.pieces import ArrayPieces, long_task
+from unrecur.data.sequences import SPLITS
 from unrecur.data.stretch import Stretch, open_stretch
-from unrecur.data.task import SPLITS
 from unrecur.train.evaluate import evaluate
 
 

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from small import FEATURES, small_task, small_text, small_translation
 from unrecur import InputError, build, evaluate
 from unrecur.audits.memory import memory_curve, windowed_scores
+from unrecur.data.losses import IGNORED
 from unrecur.data.running import predictions
 from unrecur.data.scores import accuracy, perplexity
-from unrecur.data.task import IGNORED
+from unrecur.data.task import OutputScore
+from unrecur.train.evaluate import figures
 
 TOKENS = {"tokens": True, "hidden": 6}
 
@@ -52,9 +54,43 @@ def test_outputs_are_the_same_in_small_blocks(monkeypatch):
     task = small_task()
     torch.manual_seed(0)
     model = build("tcn", in_features=FEATURES, out_features=FEATURES, hidden=4, levels=2).eval()
-    whole = evaluate(model, task, "test")
+    task = dataclasses.replace(task, scores={"kept": OutputScore("all outputs", "", "lower", Kept)})
+    whole, kept = figures(model, task, "test")
     monkeypatch.setattr("unrecur.data.running.LARGEST_OUTPUT", 3 * FEATURES)
-    torch.testing.assert_close(evaluate(model, task, "test").loss, whole.loss)
+    blocks, again = figures(model, task, "test")
+    torch.testing.assert_close(blocks.loss, whole.loss)
+    assert again == pytest.approx(kept)
+
+
+class Kept:
+    """Sums up all outputs, weighted by their places, and sees each sequence once."""
+
+    def __init__(self, task, split):
+        self.task, self.split, self.sum, self.seen = task, split, 0.0, []
+
+    def add(self, number, y, target):
+        assert not y.requires_grad
+        assert torch.equal(target, self.task.pair(self.split, number)[1])
+        self.sum += float((y * torch.arange(1, y.numel() + 1).view(y.shape)).sum() * (number + 1))
+        self.seen.append(number)
+
+    def value(self):
+        assert sorted(self.seen) == list(range(len(self.task.splits[self.split])))
+        return self.sum
+
+
+def test_all_scores_of_outputs_are_counted_in_one_run():
+    task = small_text(pieces=4)
+    model = text_model(task)
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    evaluate(model, task, "test")
+    once = len(calls)
+    scores = {name: dataclasses.replace(accuracy, title=name) for name in "abc"}
+    _, found = figures(model, dataclasses.replace(task, scores=scores), "test")
+    assert list(found) == ["a", "b", "c"]
+    assert len(calls) == 2 * once
+    assert torch.is_grad_enabled()
 
 
 def test_a_model_that_looks_ahead_does_not_read_the_padding():
@@ -138,14 +174,16 @@ def test_a_part_keeps_evenly_spaced_sequences_and_of_a_stream_the_first():
 def test_perplexity_and_accuracy_are_those_by_hand():
     task = small_text(pieces=4)
     model = text_model(task)
-    scores = evaluate(model, task, "test")
-    assert perplexity.compute(model, task, "test", scores.metric) == math.exp(scores.metric)
+    task = dataclasses.replace(task, scores={"perplexity": perplexity, "accuracy": accuracy})
+    scores, found = figures(model, task, "test")
+    assert torch.equal(scores.loss, evaluate(model, task, "test").loss)
+    assert found["perplexity"] == math.exp(scores.metric)
     right = total = 0
     for number, y in predictions(model, task, "test"):
         for scored, wanted in zip(y, task.pair("test", number)[1].tolist(), strict=True):
             right += int(scored.argmax()) == wanted
             total += 1
-    assert accuracy.compute(model, task, "test", 0.0) == right / total
+    assert found["accuracy"] == right / total
 
 
 def test_windows_reach_back_into_the_pieces_before():

@@ -18,9 +18,9 @@ from unrecur.data.audio import Pieces, audio_task, sound_folder
 from unrecur.data.losses import IGNORED
 from unrecur.data.quantizer import Quantizer
 from unrecur.data.recordings import StoredRecordings
+from unrecur.data.sequences import SPLITS
 from unrecur.data.sound import open_sounds
 from unrecur.data.sound_generation import generate_sound
-from unrecur.data.task import SPLITS
 from unrecur.data.wav import write_wav
 from unrecur.layers.mu_law import mu_law_encode
 

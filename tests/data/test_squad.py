@@ -20,6 +20,7 @@ from unrecur.data.held_out import held_out
 from unrecur.data.reading import drcd, reading_task
 from unrecur.data.segmentation import segment, words_for_scores
 from unrecur.data.squad import Answer, read_squad
+from unrecur.train.evaluate import figures
 
 PASSAGE = "The war of 1812 (fought by the US) ended in 1815."
 CHINESE = "在歐洲,1786年2月2日,威廉·瓊斯發表了著名的言論。"
@@ -266,13 +267,13 @@ def test_validation_is_held_out_by_article(tmp_path):
     test = save(tmp_path / "b.json", *several(1, 99))
     task = reading_task("r", "R", train, test)
     names = {
-        s: {q.article for q in task.scores["f1"].compute.questions[s]} for s in ("train", "valid")
+        s: {q.article for q in task.scores["f1"].tally.questions[s]} for s in ("train", "valid")
     }
     assert not names["train"] & names["valid"]
     assert [len(task.splits[s]) for s in ("train", "valid")] == [68, 12]
     assert "6 of 40 articles" in task.notes[0]
     again = reading_task("r", "R", save(tmp_path / "c.json", *several(40)[::-1]), test)
-    assert {q.article for q in again.scores["f1"].compute.questions["valid"]} == names["valid"]
+    assert {q.article for q in again.scores["f1"].tally.questions["valid"]} == names["valid"]
 
 
 def test_one_article_cannot_be_split(tmp_path):
@@ -306,18 +307,17 @@ def test_scores_of_a_model_are_those_of_its_best_spans(files):
         tokens = segment(question.passage)
         predicted.append(question.passage[tokens[first].start : tokens[last].stop])
         right.append([one.text for one in question.answers])
-    for name, score in score_answers(predicted, right).items():
-        assert task.scores[name].compute(model, task, "train", 0.0) == score
+    assert figures(model, task, "train")[1] == score_answers(predicted, right)
     assert len(set(predicted)) > 1
 
 
 def test_a_model_that_knows_the_answers_scores_all(files):
     task = reading_task("r", "R", files[0], files[2], files[1])
-    compute = task.scores["exact_match"].compute
+    score = task.scores["exact_match"].tally
     for number, (_, target) in enumerate(task.splits["valid"]):
-        question = compute.questions["valid"][number]
+        question = score.questions["valid"][number]
         y = torch.where(target.isnan(), 9.0, 18 * target - 9)  # the question must not matter
-        assert compute.answer(y, question.passage, compute.places["valid"][number]) == "1815"
+        assert score.answer(y, question.passage, score.places["valid"][number]) == "1815"
 
 
 def test_drcd_is_found_by_its_names(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from small import FEATURES, small_task
 from unrecur import InputError, load_task
 from unrecur.data.losses import bernoulli_nll
-from unrecur.data.task import SPLITS
+from unrecur.data.sequences import SPLITS
 
 
 @given(size=st.integers(1, 20), seed=st.none() | st.integers(0, 100))

@@ -18,7 +18,7 @@ from unrecur.data import content, corpus, lines
 from unrecur.data.corpus import default_cache, tokenized, watched
 from unrecur.data.lines import Part, units
 from unrecur.data.running import predictions
-from unrecur.data.task import SPLITS
+from unrecur.data.sequences import SPLITS
 from unrecur.data.text import language_task, text_file_task
 from unrecur.data.tokenize import TOKENIZERS
 from unrecur.models.ngram import NGram

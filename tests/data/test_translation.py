@@ -14,7 +14,7 @@ from unrecur.core.model import AbstractConditionalModel
 from unrecur.data import translation
 from unrecur.data.bleu import Bleu, corpus_bleu
 from unrecur.data.byte_pairs import BPETokenizer
-from unrecur.data.task import SPLITS
+from unrecur.data.sequences import SPLITS
 from unrecur.data.translation import translation_task
 from unrecur.models.ngram import NGram
 

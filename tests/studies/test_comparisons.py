@@ -4,8 +4,8 @@ import pytest
 
 from unrecur import InputError, TrainConfig
 from unrecur.cli import study
+from unrecur.data.sequences import SPLITS
 from unrecur.data.sums import adding
-from unrecur.data.task import SPLITS
 from unrecur.data.tasks import TASKS
 from unrecur.studies.arms import SMOKE_SEQUENCES, Arm, Comparison, smoke
 from unrecur.studies.comparison import plan

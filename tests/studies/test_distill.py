@@ -13,8 +13,8 @@ from unrecur.core.compose import Serial
 from unrecur.data.losses import squared_error
 from unrecur.data.recall import delayed_recall
 from unrecur.data.running import predictions
+from unrecur.data.sequences import SPLITS, known_steps
 from unrecur.data.sums import decay
-from unrecur.data.task import SPLITS, known_steps
 from unrecur.layers.convolution import CausalConvolution
 from unrecur.layers.embedding import Embedding
 from unrecur.studies import taught as module

@@ -14,7 +14,7 @@ import torch
 from small import FEATURES, Killed, killed_after, small_task, small_text, small_translation
 from unrecur import CorruptFileError, DivergedError, InputError, Spec, TrainConfig, certify
 from unrecur.core.state import map_state
-from unrecur.data.task import SPLITS
+from unrecur.data.sequences import SPLITS
 from unrecur.train.evaluate import evaluate, summed_losses
 from unrecur.train.loop import train
 

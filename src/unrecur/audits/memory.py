@@ -12,7 +12,8 @@ from unrecur.certificates.certificate import Certificate
 from unrecur.certificates.contraction import certify
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.running import predictions
-from unrecur.data.task import Split, Task
+from unrecur.data.sequences import Split
+from unrecur.data.task import Task
 from unrecur.train.evaluate import Scores
 from unrecur.truncation.bound import output_bound
 

@@ -10,7 +10,8 @@ from unrecur._check import InputError
 from unrecur.core.compose import Pointwise, Serial, in_series
 from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
 from unrecur.data.running import LARGEST_OUTPUT
-from unrecur.data.task import Split, Task, known_steps
+from unrecur.data.sequences import Split, known_steps
+from unrecur.data.task import Task
 
 ROWS = 2**24  # numbers that windows side by side and their hidden features take
 

@@ -99,7 +99,8 @@ def _of_task(path: Path, name: str, data_dir: Path | None, device: str) -> Audit
     """Take a model of ours with the test split of its task."""
     import torch
 
-    from unrecur.data.task import Task, known_steps
+    from unrecur.data.sequences import known_steps
+    from unrecur.data.task import Task
     from unrecur.data.tasks import load_task
     from unrecur.models.spec import load_model
     from unrecur.train.devices import fabric_on

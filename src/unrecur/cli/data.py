@@ -62,7 +62,7 @@ def _describe(task: "Task", console: "Console") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from unrecur.data.task import SPLITS
+    from unrecur.data.sequences import SPLITS
 
     inputs = "token ids" if task.tokens else "features"
     facts = [

@@ -8,11 +8,10 @@ import numpy as np
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from unrecur.core.model import AbstractSequenceModel
-from unrecur.data.running import predictions
 from unrecur.data.segmentation import words_for_scores
+from unrecur.data.sequences import Split
 from unrecur.data.squad import Question
-from unrecur.data.task import Split, Task
+from unrecur.data.task import Task
 from unrecur.models.answers import answers
 
 
@@ -66,26 +65,9 @@ class AnswerScore:
     places: dict[Split, list[np.ndarray]]
     longest: int
 
-    def __call__(
-        self, model: AbstractSequenceModel, task: Task, split: Split, metric: float
-    ) -> float:
-        """Give the score of a split.
-
-        Args:
-            model: The model.
-            task: The task.
-            split: The split.
-            metric: Not needed.
-
-        Returns:
-            The score in per cent.
-        """
-        predicted, right = [], []
-        for number, y in predictions(model, task, split):
-            question = self.questions[split][number]
-            predicted.append(self.answer(y, question.passage, self.places[split][number]))
-            right.append([answer.text for answer in question.answers])
-        return score_answers(predicted, right)[self.name]
+    def __call__(self, task: Task, split: Split) -> "AnswerTally":
+        """Begin to count; see `OutputScore`."""
+        return AnswerTally(self, split)
 
     def answer(
         self, y: Float[Tensor, "T 2"], passage: str, places: Integer[np.ndarray, "N 2"]
@@ -102,3 +84,28 @@ class AnswerScore:
         """
         best = answers(y[None, -len(places) :], max_length=self.longest)
         return passage[places[int(best.start), 0] : places[int(best.end), 1]]
+
+
+class AnswerTally:
+    """Collects the likeliest answer to each question.
+
+    Args:
+        score: What counts.
+        split: The split.
+    """
+
+    def __init__(self, score: AnswerScore, split: Split) -> None:
+        self.score, self.split = score, split
+        self.predicted: list[str] = []
+        self.right: list[list[str]] = []
+
+    def add(self, number: int, y: Tensor, target: Tensor) -> None:
+        """Take one question; see `Tally`."""
+        question = self.score.questions[self.split][number]
+        places = self.score.places[self.split][number]
+        self.predicted.append(self.score.answer(y, question.passage, places))
+        self.right.append([answer.text for answer in question.answers])
+
+    def value(self) -> float:
+        """Tell the score in per cent."""
+        return score_answers(self.predicted, self.right)[self.score.name]

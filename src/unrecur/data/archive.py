@@ -8,7 +8,8 @@ from jaxtyping import Bool
 
 from unrecur._check import InputError
 from unrecur.data.held_out import held_out
-from unrecur.data.task import Split, Task
+from unrecur.data.sequences import Split
+from unrecur.data.task import Task
 from unrecur.data.ts import LabelledSeries, read_ts
 from unrecur.data.whole_series import whole_series_task
 

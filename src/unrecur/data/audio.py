@@ -17,8 +17,9 @@ from unrecur.data.losses import categorical_bits
 from unrecur.data.own_files import split_folder
 from unrecur.data.quantizer import Law, Quantizer
 from unrecur.data.recordings import Recordings
+from unrecur.data.sequences import SPLITS, Pair, Split
 from unrecur.data.sound import open_sounds
-from unrecur.data.task import SPLITS, Pair, Split, Task
+from unrecur.data.task import Task
 
 SUFFIXES = (".wav", ".flac")
 PIECE = 2_000  # samples

@@ -7,7 +7,8 @@ import torch
 from unrecur import _check
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.running import evaluation_batches, start_state
-from unrecur.data.task import Split, Task
+from unrecur.data.sequences import Split
+from unrecur.data.task import Task
 from unrecur.data.tokenizer import AbstractTokenizer
 from unrecur.models.decoding import greedy
 

@@ -10,7 +10,7 @@ from typing import Any
 from unrecur._check import CorruptFileError, InputError
 from unrecur._files import write_atomic
 from unrecur.data.lines import LONGEST, Part, blocks
-from unrecur.data.task import SPLITS, Split
+from unrecur.data.sequences import SPLITS, Split
 from unrecur.data.token_files import seal, unseal
 
 SETTLED = 2 * 10**9  # nanoseconds after which every change to a file shows in its times

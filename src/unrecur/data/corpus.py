@@ -19,7 +19,7 @@ from unrecur._check import CorruptFileError, InputError
 from unrecur._files import write_atomic
 from unrecur.data.content import Text, split_texts
 from unrecur.data.lines import units
-from unrecur.data.task import SPLITS, Split
+from unrecur.data.sequences import SPLITS, Split
 from unrecur.data.token_files import TokenFile, open_tokens, write_tokens
 from unrecur.data.tokenize import TOKENIZERS, Level, fingerprint
 from unrecur.data.tokenizer import AbstractTokenizer

@@ -15,7 +15,8 @@ from unrecur.data.hub import PREFIX, load_hub
 from unrecur.data.items import ItemReader, part, words_of
 from unrecur.data.losses import bernoulli_nll, categorical_nll, squared_error
 from unrecur.data.scores import accuracy
-from unrecur.data.task import SPLITS, Split, Task
+from unrecur.data.sequences import SPLITS, Split
+from unrecur.data.task import Task
 from unrecur.data.vocabulary import Vocabulary, label_names, vocabulary_of
 
 Loss = Literal["categorical", "bernoulli", "squared"]

@@ -10,7 +10,7 @@ from unrecur._check import InputError
 from unrecur.data.hashing import split_hash
 from unrecur.data.items import ItemReader
 from unrecur.data.losses import IGNORED
-from unrecur.data.task import Pair, Sequences, known_steps
+from unrecur.data.sequences import Pair, Sequences, known_steps
 
 
 @dataclass(frozen=True)

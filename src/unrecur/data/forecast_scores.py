@@ -1,17 +1,18 @@
 """How far off forecasts are, in the units that people report them in."""
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.losses import QuantileLoss, absolute_error
-from unrecur.data.running import predictions
 from unrecur.data.scaling import TargetScale
-from unrecur.data.task import Score, Some, Split, Task
+from unrecur.data.sequences import Some, Split
+from unrecur.data.task import OutputScore, Tally, Task
 from unrecur.data.windows import Windows
 
 
@@ -46,6 +47,35 @@ class ScaledError:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What a model forecasts of one sequence, at the steps that count.
+
+    Attributes:
+        y: The quantiles, or one prediction [rows, leads, targets, Q].
+        median: The quantile nearest to the median, or the one prediction [rows, leads, targets].
+        target: What comes [rows, leads, targets], NaN where it is not known.
+        windows: What the sequence was taken from.
+        place: Its number there.
+    """
+
+    y: Float[Tensor, "rows leads targets Q"]
+    median: Float[Tensor, "rows leads targets"]
+    target: Float[Tensor, "rows leads targets"]
+    windows: Windows
+    place: int
+
+    @property
+    def naive(self) -> Float[Tensor, "rows leads targets"]:
+        """The naive forecast from which `y` and `target` are differences."""
+        return self.windows.naive(self.place).view(self.target.shape)
+
+    @property
+    def series(self) -> int:
+        """Which series it is of."""
+        return int(self.windows.pieces.series[self.place])
+
+
+@dataclass(frozen=True)
 class ForecastScores:
     """The scores of a task of forecasting.
 
@@ -62,7 +92,7 @@ class ForecastScores:
     scales: tuple[TargetScale, ...]
     loss: ScaledError
 
-    def table(self) -> Mapping[str, Score]:
+    def table(self) -> Mapping[str, OutputScore]:
         """List the scores.
 
         Returns:
@@ -72,22 +102,31 @@ class ForecastScores:
         """
         scaled = "standard deviations of training"
         found = {
-            "mae": Score("mean absolute error", scaled, "lower", self._mean_of(torch.abs)),
-            "mse": Score(
-                "mean squared error", f"squared {scaled}", "lower", self._mean_of(torch.square)
+            "mae": OutputScore("mean absolute error", scaled, "lower", self._mean(_absolute)),
+            "mse": OutputScore(
+                "mean squared error", f"squared {scaled}", "lower", self._mean(_squared)
             ),
         }
         for number, name in enumerate(self.targets):
             end = f" {name}" if len(self.targets) > 1 else ""
-            found[f"rmse{end}"] = Score(
-                f"root mean squared error{end}", f"unit of {name}", "lower", self._rmse(number)
+            squares, shares = (partial(term, number) for term in (self._square, self._share))
+            found[f"rmse{end}"] = OutputScore(
+                f"root mean squared error{end}",
+                f"unit of {name}",
+                "lower",
+                self._mean(squares, math.sqrt),
             )
-            found[f"smape{end}"] = Score(
-                f"symmetric mean absolute percentage error{end}", "%", "lower", self._smape(number)
+            found[f"smape{end}"] = OutputScore(
+                f"symmetric mean absolute percentage error{end}",
+                "%",
+                "lower",
+                self._mean(shares, lambda mean: 200 * mean),
             )
         if self.loss.quantiles:
-            found["mase"] = Score("MASE of the median", "", "lower", self._mase)
-            found["coverage"] = Score(self._interval, "%", "higher", self._coverage)
+            found["mase"] = OutputScore("MASE of the median", "", "lower", self._mean(self._scaled))
+            found["coverage"] = OutputScore(
+                self._interval, "%", "higher", self._mean(_inside, lambda mean: 100 * mean)
+            )
         return found
 
     @property
@@ -95,109 +134,101 @@ class ForecastScores:
         low, high = self.loss.quantiles[0], self.loss.quantiles[-1]
         return f"targets from quantile {low:g} to {high:g} (nominal {100 * (high - low):g} %)"
 
-    def _steps(
-        self, model: AbstractSequenceModel, task: Task, split: Split
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
-        """Give predictions [rows, leads, targets, Q], targets, naive forecasts, and the series."""
-        count = len(self.targets)
-        for number, y in predictions(model, task, split):
-            windows, place = whole(task.splits[split], number)
-            naive = windows.naive(place).unflatten(1, (-1, count))
-            rows = len(naive)
-            target = task.pair(split, number)[1][-rows:].view(naive.shape)
-            forecast = y[-rows:].float().view(*naive.shape, max(1, len(self.loss.quantiles)))
-            yield forecast, target, naive, int(windows.pieces.series[place])
+    def _mean(
+        self,
+        term: Callable[[Forecast], Tensor],
+        finish: Callable[[float], float] = lambda mean: mean,
+    ) -> Callable[[Task, Split], Tally]:
+        """Average a figure of each number that is forecast."""
+        return lambda task, split: MeanOfForecasts(self, task.splits[split], term, finish)
 
-    def _points(
-        self, model: AbstractSequenceModel, task: Task, split: Split
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
-        """Give the median in place of all quantiles."""
-        levels = np.array(self.loss.quantiles or (0.5,))
-        middle = int(np.abs(levels - 0.5).argmin())
-        for y, target, naive, series in self._steps(model, task, split):
-            yield y[..., middle], target, naive, series
-
-    def _mean_of(
-        self, function: Callable[[Tensor], Tensor]
-    ) -> Callable[[AbstractSequenceModel, Task, Split, float], float]:
-        """Average a function of the scaled errors."""
-
-        def compute(model: AbstractSequenceModel, task: Task, split: Split, metric: float) -> float:
-            mean = _Mean()
-            for y, target, *_ in self._points(model, task, split):
-                mean.add(function(y - target))
-            return mean.value
-
-        return compute
-
-    def _rmse(self, number: int) -> Callable[[AbstractSequenceModel, Task, Split, float], float]:
-        """Give sqrt(mean (target - prediction)^2) in the target's own unit."""
-
-        def compute(model: AbstractSequenceModel, task: Task, split: Split, metric: float) -> float:
-            mean = _Mean()
-            for y, target, _, series in self._points(model, task, split):
-                errors = (y - target)[..., number].double() * self.scales[number].scale[series]
-                mean.add(errors.square())
-            return mean.value**0.5
-
-        return compute
-
-    def _smape(self, number: int) -> Callable[[AbstractSequenceModel, Task, Split, float], float]:
-        """Give 200 mean |target - prediction| / (|target| + |prediction|), 0 where both are 0."""
-
-        def compute(model: AbstractSequenceModel, task: Task, split: Split, metric: float) -> float:
-            mean, scale = _Mean(), self.scales[number]
-            for y, target, naive, series in self._points(model, task, split):
-                forecast, truth = (
-                    (difference.double() + naive)[..., number] * scale.scale[series]
-                    + scale.center[series]
-                    for difference in (y, target)
-                )
-                size = (forecast.abs() + truth.abs()).clamp(min=1e-300)
-                mean.add((forecast - truth).abs() / size)
-            return 200 * mean.value
-
-        return compute
-
-    def _mase(self, model: AbstractSequenceModel, task: Task, split: Split, metric: float) -> float:
-        """Give the mean absolute scaled error of the median."""
-        mean = _Mean()
-        weights = torch.tensor([scale.weight for scale in self.scales])
-        for y, target, *_ in self._points(model, task, split):
-            mean.add((y - target).abs() * weights)
-        return mean.value
-
-    def _coverage(
-        self, model: AbstractSequenceModel, task: Task, split: Split, metric: float
-    ) -> float:
-        """Give the share of targets between the outermost quantiles."""
-        mean = _Mean()
-        for y, target, *_ in self._steps(model, task, split):
-            inside = (y[..., 0] <= target) & (target <= y[..., -1])
-            mean.add(torch.where(target.isnan(), torch.nan, inside.double()))
-        return 100 * mean.value
-
-
-class _Mean:
-    """A running mean over what is not NaN."""
-
-    def __init__(self) -> None:
-        self.sum, self.count = 0.0, 0
-
-    def add(self, values: Tensor) -> None:
-        """Add values.
+    def of(self, sequences: object, number: int, y: Tensor, target: Tensor) -> Forecast:
+        """Find the forecast in what a model gives.
 
         Args:
-            values: Of any shape.
+            sequences: The split.
+            number: Which sequence.
+            y: What the model gives [time, leads * targets * Q].
+            target: What comes [time, leads * targets].
+
+        Returns:
+            The forecast.
         """
+        windows, place = whole(sequences, number)
+        rows = int(windows.pieces.end[place] - windows.pieces.first[place])
+        shape = (rows, len(windows.leads), len(self.targets))
+        y, target = y[-rows:].float().reshape(*shape, -1), target[-rows:].reshape(shape)
+        levels = self.loss.quantiles or (0.5,)
+        middle = min(range(len(levels)), key=lambda q: abs(levels[q] - 0.5))
+        return Forecast(y, y[..., middle], target, windows, place)
+
+    def _square(self, number: int, forecast: Forecast) -> Tensor:
+        """Give the squared errors in the target's own unit."""
+        errors = (forecast.median - forecast.target)[..., number].double()
+        return (errors * self.scales[number].scale[forecast.series]).square()
+
+    def _share(self, number: int, forecast: Forecast) -> Tensor:
+        """Give |target - prediction| / (|target| + |prediction|), 0 where both are 0."""
+        scale, series, naive = self.scales[number], forecast.series, forecast.naive
+        prediction, truth = (
+            (difference.double() + naive)[..., number] * scale.scale[series] + scale.center[series]
+            for difference in (forecast.median, forecast.target)
+        )
+        size = (prediction.abs() + truth.abs()).clamp(min=1e-300)
+        return (prediction - truth).abs() / size
+
+    def _scaled(self, forecast: Forecast) -> Tensor:
+        """Give the absolute scaled errors of the median."""
+        return _absolute(forecast) * torch.tensor([scale.weight for scale in self.scales])
+
+
+def _absolute(forecast: Forecast) -> Tensor:
+    """Give the absolute errors."""
+    return (forecast.median - forecast.target).abs()
+
+
+def _squared(forecast: Forecast) -> Tensor:
+    """Give the squared errors."""
+    return (forecast.median - forecast.target).square()
+
+
+def _inside(forecast: Forecast) -> Tensor:
+    """Give 1 for targets between the outermost quantiles, 0 for others."""
+    y, target = forecast.y, forecast.target
+    inside = (y[..., 0] <= target) & (target <= y[..., -1])
+    return torch.where(target.isnan(), torch.nan, inside.double())
+
+
+class MeanOfForecasts:
+    """A mean over all numbers that are forecast and known.
+
+    Args:
+        scores: The scores of the task.
+        sequences: The split.
+        term: What is averaged, NaN where the target is not known.
+        finish: Makes the figure of the mean.
+    """
+
+    def __init__(
+        self,
+        scores: ForecastScores,
+        sequences: object,
+        term: Callable[[Forecast], Tensor],
+        finish: Callable[[float], float],
+    ) -> None:
+        self.scores, self.sequences, self.term, self.finish = scores, sequences, term, finish
+        self.sum, self.count = 0.0, 0
+
+    def add(self, number: int, y: Tensor, target: Tensor) -> None:
+        """Take one sequence; see `Tally`."""
+        values = self.term(self.scores.of(self.sequences, number, y, target))
         known = values[~values.isnan()]
         self.sum += float(known.double().sum())
         self.count += known.numel()
 
-    @property
     def value(self) -> float:
-        """The mean."""
-        return self.sum / self.count
+        """Tell the figure."""
+        return self.finish(self.sum / self.count)
 
 
 def whole(sequences: object, number: int) -> tuple[Windows, int]:

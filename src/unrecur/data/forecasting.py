@@ -14,8 +14,9 @@ from unrecur.data.forecast_scores import ForecastScores, ScaledError
 from unrecur.data.losses import QuantileLoss
 from unrecur.data.prepared import Plan, Prepared, prepare
 from unrecur.data.scaling import TargetScale, target_scale
+from unrecur.data.sequences import SPLITS, known_steps
 from unrecur.data.splitting import FRACTIONS, Splitting
-from unrecur.data.task import SPLITS, Task, known_steps
+from unrecur.data.task import Task
 from unrecur.data.windows import Windows
 
 LEAST_ORDER = 24  # inputs that the linear floor sees

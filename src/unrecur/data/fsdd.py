@@ -13,7 +13,8 @@ from unrecur.data.losses import IGNORED, categorical_nll
 from unrecur.data.places import find
 from unrecur.data.recordings import FULL_SCALE, StoredRecordings
 from unrecur.data.scores import accuracy
-from unrecur.data.task import SPLITS, Pair, Split, Task
+from unrecur.data.sequences import SPLITS, Pair, Split
+from unrecur.data.task import Task
 
 LARGEST = 2**30  # bytes once inflated
 DIGITS = 10

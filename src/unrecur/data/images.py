@@ -16,7 +16,8 @@ from unrecur.data.idx import read_idx
 from unrecur.data.losses import IGNORED, categorical_nll
 from unrecur.data.places import find
 from unrecur.data.scores import accuracy
-from unrecur.data.task import Published, Split, Task
+from unrecur.data.sequences import Split
+from unrecur.data.task import Published, Task
 
 Order = Literal["pixels", "permuted pixels", "rows"]
 SIDE, CLASSES = 28, 10

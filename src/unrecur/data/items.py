@@ -11,7 +11,7 @@ from torch import Tensor
 from unrecur._check import InputError
 from unrecur.data.losses import IGNORED
 from unrecur.data.segmentation import segment
-from unrecur.data.task import Pair
+from unrecur.data.sequences import Pair
 from unrecur.data.vocabulary import Vocabulary
 
 

@@ -10,7 +10,8 @@ from unrecur import _check
 from unrecur._check import InputError
 from unrecur.data.losses import categorical_nll, squared_error
 from unrecur.data.scores import accuracy
-from unrecur.data.task import SPLITS, Pair, Split, Task
+from unrecur.data.sequences import SPLITS, Pair, Split
+from unrecur.data.task import Task
 
 Sizes = tuple[int, int, int]
 SEQUENCES: Sizes = (1000, 200, 200)  # to train, to validate, to test on: a study takes minutes

@@ -14,7 +14,8 @@ from unrecur import _check
 from unrecur._check import CorruptFileError, InputError
 from unrecur.data.music import KEYS, music_task
 from unrecur.data.own_files import split_folder
-from unrecur.data.task import SPLITS, Task
+from unrecur.data.sequences import SPLITS
+from unrecur.data.task import Task
 
 SUFFIXES = (".mid", ".midi")
 PER_BEAT = 4  # sixteenth notes

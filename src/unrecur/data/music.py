@@ -12,7 +12,8 @@ from unrecur.data.hashing import split_hash
 from unrecur.data.losses import bernoulli_nll
 from unrecur.data.piano_roll import read_chorales, read_mat
 from unrecur.data.places import find
-from unrecur.data.task import SPLITS, Published, Task
+from unrecur.data.sequences import SPLITS
+from unrecur.data.task import Published, Task
 
 KEYS = 88
 

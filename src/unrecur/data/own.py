@@ -17,9 +17,10 @@ from unrecur.data.music import music_task
 from unrecur.data.own_data import own_data_task
 from unrecur.data.piano_roll import read_mat
 from unrecur.data.reading import reading_task
+from unrecur.data.sequences import SPLITS, Split
 from unrecur.data.table_files import KINDS as TABLES
 from unrecur.data.tagging import tagging_task
-from unrecur.data.task import SPLITS, Split, Task
+from unrecur.data.task import Task
 from unrecur.data.text import language_task, text_file_task
 from unrecur.data.translation import translation_task
 

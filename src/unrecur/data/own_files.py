@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 from unrecur._check import InputError
-from unrecur.data.task import SPLITS, Split
+from unrecur.data.sequences import SPLITS, Split
 
 Hashed = list[tuple[str, Path]]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from unrecur._check import CorruptFileError, InputError
 from unrecur.data.matlab import cell_arrays
-from unrecur.data.task import SPLITS
+from unrecur.data.sequences import SPLITS
 
 KEYS = 88
 MAT_KEYS = {"train": "traindata", "valid": "validdata", "test": "testdata"}

@@ -11,8 +11,9 @@ from torch import Tensor
 from unrecur import _check
 from unrecur._check import InputError
 from unrecur.data.datasets import Loss, task_from
+from unrecur.data.sequences import SPLITS, Pair, Split
 from unrecur.data.stretch import Stretch, open_stretch
-from unrecur.data.task import SPLITS, Pair, Split, Task
+from unrecur.data.task import Task
 
 Place = Path | Mapping[Split, Path]
 

@@ -11,10 +11,10 @@ from unrecur import _check
 from unrecur._check import InputError
 from unrecur.data.columns import Columns, repeated
 from unrecur.data.resample import Grid, on_grid
+from unrecur.data.sequences import SPLITS, Split
 from unrecur.data.series import Series, Text, joined, series_of
 from unrecur.data.splitting import FRACTIONS, Splitting, cuts
 from unrecur.data.table import read_table
-from unrecur.data.task import SPLITS, Split
 from unrecur.data.windows import Pieces, pieces
 
 LENGTH, CONTEXT = 128, 96

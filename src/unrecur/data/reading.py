@@ -17,8 +17,9 @@ from unrecur.data.held_out import held_out
 from unrecur.data.losses import bernoulli_nll
 from unrecur.data.places import find
 from unrecur.data.segmentation import segment
+from unrecur.data.sequences import SPLITS, Pair, Split
 from unrecur.data.squad import Question, read_squad
-from unrecur.data.task import SPLITS, Pair, Score, Split, Task
+from unrecur.data.task import OutputScore, Task
 from unrecur.data.vocabulary import Vocabulary, share_unknown, vocabulary_of
 
 SEPARATOR = "<sep>"
@@ -99,13 +100,13 @@ def reading_task(
         whole=True,
         floors={"constant": {"of": "odds"}},
         scores={
-            "exact_match": Score(
+            "exact_match": OutputScore(
                 "exact match",
                 "%",
                 "higher",
                 AnswerScore("exact_match", questions, places, longest_answer),
             ),
-            "f1": Score(
+            "f1": OutputScore(
                 "F1 of words", "%", "higher", AnswerScore("f1", questions, places, longest_answer)
             ),
         },

@@ -2,10 +2,11 @@
 
 import math
 
+from torch import Tensor
+
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.data.running import predictions
-from unrecur.data.task import Score as Score
-from unrecur.data.task import Split, Task, known_steps
+from unrecur.data.sequences import Split, known_steps
+from unrecur.data.task import OutputScore, Score, Task
 
 LARGEST_EXPONENT = 700.0  # above, exp is no finite number
 
@@ -15,16 +16,27 @@ def _perplexity(model: AbstractSequenceModel, task: Task, split: Split, metric: 
     return math.exp(min(metric, LARGEST_EXPONENT))
 
 
-def _accuracy(model: AbstractSequenceModel, task: Task, split: Split, metric: float) -> float:
-    """Give the share of counted steps at which the class of the largest score is the target."""
-    right = steps = 0
-    for number, y in predictions(model, task, split):
-        _, target = task.pair(split, number)
+class Accuracy:
+    """The share of counted steps at which the class of the largest score is the target.
+
+    Args:
+        task: Not needed.
+        split: Not needed.
+    """
+
+    def __init__(self, task: Task, split: Split) -> None:
+        self.right = self.steps = 0
+
+    def add(self, number: int, y: Tensor, target: Tensor) -> None:
+        """Take one sequence; see `Tally`."""
         known = known_steps(target)
-        right += int((y.argmax(-1) == target)[known].sum())
-        steps += int(known.sum())
-    return right / steps
+        self.right += int((y.argmax(-1) == target)[known].sum())
+        self.steps += int(known.sum())
+
+    def value(self) -> float:
+        """Tell the share."""
+        return self.right / self.steps
 
 
 perplexity = Score("perplexity", "", "lower", _perplexity)
-accuracy = Score("accuracy", "", "higher", _accuracy)
+accuracy = OutputScore("accuracy", "", "higher", Accuracy)

@@ -10,7 +10,8 @@ from unrecur.core.compose import Serial
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.audio import Pieces
 from unrecur.data.quantizer import Quantizer
-from unrecur.data.task import SPLITS, Some, Task
+from unrecur.data.sequences import SPLITS, Some
+from unrecur.data.task import Task
 from unrecur.layers.embedding import Embedding
 from unrecur.models.decoding import sample
 

@@ -2,21 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.bio import entity_f1
 from unrecur.data.losses import IGNORED, categorical_nll
 from unrecur.data.places import find
-from unrecur.data.running import predictions
 from unrecur.data.scores import accuracy
+from unrecur.data.sequences import SPLITS, Pair, Split
 from unrecur.data.tagged_text import TaggedText, read_tagged
-from unrecur.data.task import SPLITS, Pair, Published, Score, Split, Task
+from unrecur.data.task import OutputScore, Published, Task
 from unrecur.data.vocabulary import Vocabulary, label_names, share_unknown, vocabulary_of
 
 PARAMETERS = 500_000  # most of them in the embedding of some ten thousand words
@@ -56,7 +55,7 @@ def tagging_task(
     texts = _read((train, valid, test), repair)
     labels = {s: [sentence.tags for sentence in texts[s].sentences] for s in SPLITS}
     tags, late = _names(labels, "tag")
-    f1 = Score("entity F1", "", "higher", EntityF1(tags))
+    f1 = OutputScore("entity F1", "", "higher", lambda task, split: EntityF1(tags))
     return _task(
         name,
         title,
@@ -213,36 +212,27 @@ def _repairs(texts: Mapping[Split, TaggedText]) -> list[str]:
     return notes
 
 
-@dataclass(frozen=True)
 class EntityF1:
-    """Scores a model by the entities in its likeliest tags.
+    """F1 of the entities in the likeliest tags, from 0 to 1.
 
-    Attributes:
+    Args:
         tags: The tags by their numbers.
     """
 
-    tags: tuple[str, ...]
+    def __init__(self, tags: tuple[str, ...]) -> None:
+        self.tags = tags
+        self.target: list[list[str]] = []
+        self.predicted: list[list[str]] = []
 
-    def __call__(
-        self, model: AbstractSequenceModel, task: Task, split: Split, metric: float
-    ) -> float:
-        """Give F1 of the entities of a split.
+    def add(self, number: int, y: Tensor, target: Tensor) -> None:
+        """Take one sentence; see `Tally`."""
+        self.target.append(self._words(target))
+        self.predicted.append(self._words(y.argmax(-1)))
 
-        Args:
-            model: The model.
-            task: The task.
-            split: The split.
-            metric: Not needed.
+    def value(self) -> float:
+        """Tell the score."""
+        return entity_f1(self.target, self.predicted)
 
-        Returns:
-            F1, from 0 to 1.
-        """
-        target, predicted = [], []
-        for number, y in predictions(model, task, split):
-            target.append(self._words(task.pair(split, number)[1].tolist()))
-            predicted.append(self._words(y.argmax(-1).tolist()))
-        return entity_f1(target, predicted)
-
-    def _words(self, numbers: Sequence[int]) -> list[str]:
+    def _words(self, numbers: Tensor) -> list[str]:
         """Give tags by their numbers."""
-        return [self.tags[number] for number in numbers]
+        return [self.tags[number] for number in numbers.tolist()]

@@ -9,36 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from unrecur import _check
 from unrecur._check import InputError
 from unrecur.certificates.inputs import read_box
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.batches import Batch, Row, deal, load
 from unrecur.data.hashing import split_hash
-from unrecur.data.losses import IGNORED, counted
-
-Split = Literal["train", "valid", "test"]
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")
-Pair = tuple[Tensor, Tensor]
-
-
-@runtime_checkable
-class Sequences(Protocol):
-    """The sequences of a split; a list of pairs is one.
-
-    Others are read when they are needed, from a disk for example. They may have `lengths`, the
-    number of steps of each; else each is read once to count them.
-    """
-
-    def __len__(self) -> int:
-        """Count the sequences."""
-
-    def __getitem__(self, index: int, /) -> Pair:
-        """Give the inputs and the targets of a sequence, of the same length.
-
-        Args:
-            index: Which one, from 0.
-        """
+from unrecur.data.sequences import SPLITS, Pair, Sequences, Some, Split, check_pair, known_steps
 
 
 @dataclass(frozen=True)
@@ -59,20 +35,57 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Score:
-    """How a model is scored beside its loss.
+class Figure:
+    """What a figure beside the loss is called.
 
     Attributes:
         title: What it is, in words.
         unit: Its unit; empty for a plain number.
         better: Whether higher or lower is better.
-        compute: Gives it, of the model, the task, the split and the metric on that split.
     """
 
     title: str
     unit: str
     better: Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Score(Figure):
+    """A figure that is computed from the metric, or from the model.
+
+    Attributes:
+        compute: Gives it, of the model, the task, the split and the metric on that split.
+    """
+
     compute: "Callable[[AbstractSequenceModel, Task, Split, float], float]"
+
+
+@runtime_checkable
+class Tally(Protocol):
+    """Takes what a model gives, sequence by sequence, and tells a figure at the end."""
+
+    def add(self, number: int, y: Tensor, target: Tensor) -> None:
+        """Take one sequence; each comes once, in any order.
+
+        Args:
+            number: Its number in the split.
+            y: What the model gives [time, scores], on the CPU.
+            target: What was to be predicted [time, ...], on the CPU.
+        """
+
+    def value(self) -> float:
+        """Tell the figure."""
+
+
+@dataclass(frozen=True)
+class OutputScore(Figure):
+    """A figure that is counted while the model runs over a split.
+
+    Attributes:
+        tally: Begins to count, for the task and a split.
+    """
+
+    tally: "Callable[[Task, Split], Tally]"
 
 
 @dataclass(frozen=True)
@@ -136,7 +149,7 @@ class Task:
     sources: Mapping[Split, Sequence[Tensor]] = field(default_factory=dict)
     source_features: int = 0
     continuous: bool = False
-    scores: Mapping[str, Score] = field(default_factory=dict)
+    scores: Mapping[str, Score | OutputScore] = field(default_factory=dict)
     longest_dependency: int | None = None
     reach: int | None = None
     parameters: int = 120_000
@@ -157,7 +170,7 @@ class Task:
                 )
             if isinstance(sequences, list | tuple):
                 for number, (x, target) in enumerate(sequences):
-                    self._check(x, target, f"{split} sequence {number}")
+                    self._check((x, target), split, number)
         if not self.hashes:
             hashes = {split: self._hash(split) for split in SPLITS}
             object.__setattr__(self, "hashes", hashes)
@@ -178,66 +191,13 @@ class Task:
         sequences = self.splits[split]
         x, target = sequences[number]
         if not isinstance(sequences, list | tuple):  # these were checked at once
-            self._check(x, target, f"{split} sequence {number}")
+            self._check((x, target), split, number)
         return x, target
 
-    def _check(self, x: Tensor, target: Tensor, name: str) -> None:
+    def _check(self, pair: Pair, split: Split, number: int) -> None:
         """Check one sequence."""
-        if self.tokens:
-            self._check_tokens(x, name)
-        else:
-            self._check_floats(x, name)
-        if len(target) != len(x):
-            raise InputError(
-                f"{name} of task '{self.name}': {len(x)} inputs but {len(target)} targets."
-            )
-        if target.is_floating_point():
-            _check.finite(torch.where(target.isnan(), 0, target), f"targets of {name}")
-        elif target.dim() == 1:
-            classes = target[target != IGNORED]
-            if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < (
-                self.out_features
-            ):
-                raise InputError(
-                    f"{name} of task '{self.name}': expected classes from 0 to "
-                    f"{self.out_features - 1} (or {IGNORED}), got {int(classes.min())} to "
-                    f"{int(classes.max())}."
-                )
-
-    def _check_tokens(self, x: Tensor, name: str) -> None:
-        """Check the inputs of a sequence of token ids."""
-        if x.dim() != 1 or len(x) == 0 or x.dtype is not torch.int64:
-            raise InputError(
-                f"{name} of task '{self.name}': expected token ids [time >= 1] of int64, got "
-                f"{list(x.shape)} of {x.dtype}."
-            )
-        if not 0 <= int(x.min()) <= int(x.max()) < self.in_features:
-            raise InputError(
-                f"{name} of task '{self.name}': expected token ids from 0 to "
-                f"{self.in_features - 1}, got {int(x.min())} to {int(x.max())}."
-            )
-
-    def _check_floats(self, x: Tensor, name: str) -> None:
-        """Check the inputs of a sequence of features."""
-        if x.dim() != 2 or len(x) == 0 or x.shape[1] != self.in_features:
-            raise InputError(
-                f"{name} of task '{self.name}': expected inputs [time >= 1, {self.in_features}], "
-                f"got {list(x.shape)}."
-            )
-        if x.dtype is not torch.float32:
-            raise InputError(
-                f"{name} of task '{self.name}': expected inputs of float32, got {x.dtype}. Convert "
-                "with x.float()."
-            )
-        _check.finite(x, f"inputs of {name}")
-        if self.input_box is not None:
-            low, high = self.input_box
-            if not low <= float(x.min()) <= float(x.max()) <= high:
-                raise InputError(
-                    f"{name} of task '{self.name}' has inputs from {float(x.min()):g} to "
-                    f"{float(x.max()):g}, outside input_box {self.input_box}, for which proofs "
-                    "would hold. Widen the box."
-                )
+        name = f"{split} sequence {number} of task '{self.name}'"
+        check_pair(pair, name, self.in_features, self.out_features, self.tokens, self.input_box)
 
     def _hash(self, split: Split) -> str:
         """Identify the content of a split."""
@@ -380,41 +340,3 @@ class Rows(Dataset[Row]):
         sources = self.task.sources
         source = sources[self.split][number] if sources else None
         return number, *self.task.pair(self.split, number), source
-
-
-@dataclass(frozen=True)
-class Some:
-    """Some sequences of a split.
-
-    Attributes:
-        whole: All of them.
-        all_lengths: Their lengths.
-        index: Which are taken.
-    """
-
-    whole: Sequences
-    all_lengths: np.ndarray
-    index: np.ndarray
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """The lengths of those taken."""
-        return self.all_lengths[self.index]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, number: int) -> Pair:
-        return self.whole[int(self.index[number])]
-
-
-def known_steps(target: Tensor) -> Tensor:
-    """Mark the steps of one sequence at which something is to be predicted.
-
-    Args:
-        target: The targets of the sequence.
-
-    Returns:
-        One truth value a step.
-    """
-    return counted(target[None], torch.tensor([len(target)]))[0]

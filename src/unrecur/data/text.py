@@ -12,7 +12,8 @@ from unrecur.data.corpus import Corpus, Report, tokenized
 from unrecur.data.floors import token_floors
 from unrecur.data.losses import categorical_bits, categorical_nll
 from unrecur.data.scores import perplexity
-from unrecur.data.task import SPLITS, Score, Split, Task
+from unrecur.data.sequences import SPLITS, Split
+from unrecur.data.task import Score, Task
 from unrecur.data.token_files import Pieces
 from unrecur.data.tokenize import UNKNOWN, Level
 

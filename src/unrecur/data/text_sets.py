@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from unrecur.data.places import find
-from unrecur.data.task import SPLITS, Published, Split, Task
+from unrecur.data.sequences import SPLITS, Split
+from unrecur.data.task import Published, Task
 from unrecur.data.text import language_task
 from unrecur.data.tokenize import Level
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from unrecur._check import CorruptFileError, InputError
-from unrecur.data.task import Pair
+from unrecur.data.sequences import Pair
 
 HEADER = 4096  # bytes before the ids
 SAMPLES, SAMPLE = 256, 2**14  # so many stretches of so many bytes are checked when a file is opened

@@ -20,7 +20,8 @@ from unrecur.data.lines import lines
 from unrecur.data.losses import categorical_nll
 from unrecur.data.places import find
 from unrecur.data.scores import perplexity
-from unrecur.data.task import SPLITS, Pair, Score, Split, Task
+from unrecur.data.sequences import SPLITS, Pair, Split
+from unrecur.data.task import Score, Task
 
 LONGEST = 256  # tokens of a sentence
 BLOCK = 2048  # pairs that are encoded at once

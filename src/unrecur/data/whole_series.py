@@ -14,7 +14,8 @@ from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.losses import IGNORED, categorical_nll, squared_error
 from unrecur.data.scaling import Standard, standard
 from unrecur.data.scores import accuracy
-from unrecur.data.task import SPLITS, Pair, Score, Split, Task
+from unrecur.data.sequences import SPLITS, Pair, Split
+from unrecur.data.task import Score, Task
 from unrecur.data.ts import LabelledSeries
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unrecur.data.hashing import split_hash
 from unrecur.data.losses import IGNORED
-from unrecur.data.task import Pair
+from unrecur.data.sequences import Pair
 
 BLOCK = 2**16  # rows that are hashed at once
 

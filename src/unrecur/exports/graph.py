@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from unrecur._check import CorruptFileError, InputError
-from unrecur.data.task import Task, known_steps
+from unrecur.data.sequences import known_steps
+from unrecur.data.task import Task
 from unrecur.exports.onnx_program import session_of
 from unrecur.exports.timing import median_seconds
 

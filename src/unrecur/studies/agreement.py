@@ -8,7 +8,8 @@ from torch import Tensor
 
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.running import predictions
-from unrecur.data.task import Task, known_steps
+from unrecur.data.sequences import known_steps
+from unrecur.data.task import Task
 from unrecur.studies.taught import BERNOULLI, CATEGORICAL
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unrecur._check import InputError
-from unrecur.data.task import SPLITS, Task
+from unrecur.data.sequences import SPLITS
+from unrecur.data.task import Task
 from unrecur.train.config import TrainConfig
 
 SMOKE_SEQUENCES, SMOKE_EPOCHS, SMOKE_PARAMETERS = 48, 2, 3000

@@ -11,7 +11,8 @@ import torch
 import unrecur
 from unrecur import _check
 from unrecur._files import write_atomic
-from unrecur.data.task import SPLITS, Task
+from unrecur.data.sequences import SPLITS
+from unrecur.data.task import Task
 from unrecur.models.spec import Spec
 from unrecur.studies.answers import headline, race, sentences
 from unrecur.studies.arm_trial import run_arm

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from unrecur._check import InputError
 from unrecur.data.losses import IGNORED
-from unrecur.data.task import Split, Task, known_steps
+from unrecur.data.sequences import Split, known_steps
+from unrecur.data.task import Task
 from unrecur.data.windows import Windows
 
 USED: tuple[Split, ...] = ("train", "valid")  # the test split is for what is trained later

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unrecur._check import CorruptFileError, InputError
 from unrecur._files import write_atomic
-from unrecur.data.task import known_steps
+from unrecur.data.sequences import known_steps
 from unrecur.studies.lookback_data import Steps
 from unrecur.studies.lookback_folds import Folds
 from unrecur.studies.lookback_linear import AbstractLinear, linear_of

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from unrecur.data.datasets import task_from
-from unrecur.data.task import SPLITS, Split, Task
+from unrecur.data.sequences import SPLITS, Split
+from unrecur.data.task import Task
 
 STEPS = 4000  # of a series of numbers
 SYMBOLS = 20_000  # of a hidden Markov process

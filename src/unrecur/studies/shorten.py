@@ -6,7 +6,8 @@ import numpy as np
 
 from unrecur.audits.memory import sight, windowed_scores, windows_of
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.data.task import Some, Split, Task, known_steps
+from unrecur.data.sequences import Some, Split, known_steps
+from unrecur.data.task import Task
 
 VISITS = 2**23  # steps of a model for the test split seen through windows; else a part of it is
 

@@ -12,7 +12,8 @@ from typing import Any
 import unrecur
 from unrecur._check import InputError
 from unrecur._files import write_atomic
-from unrecur.data.task import SPLITS, Task
+from unrecur.data.sequences import SPLITS
+from unrecur.data.task import Task
 from unrecur.data.tasks import load_task
 from unrecur.studies.claims import Standing
 from unrecur.studies.conclude import comparable, conclude

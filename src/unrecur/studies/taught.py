@@ -15,7 +15,8 @@ from unrecur.core.state import State, map_state
 from unrecur.data.hashing import split_hash
 from unrecur.data.losses import bernoulli_nll, categorical_bits, categorical_nll, squared_error
 from unrecur.data.running import predictions
-from unrecur.data.task import SPLITS, Pair, Split, Task, known_steps
+from unrecur.data.sequences import SPLITS, Pair, Split, known_steps
+from unrecur.data.task import Task
 
 HELD = 2**26  # outputs of a teacher that are kept; of more, each sequence is run when it is read
 LOOKED_AT = 64  # sequences that the chance level is found from

@@ -9,7 +9,8 @@ from unrecur._check import InputError
 from unrecur.audits.memory import MemoryPoint, sight, windows_of
 from unrecur.certificates.certificate import Certificate, Evidence
 from unrecur.core.model import AbstractConditionalModel, AbstractSequenceModel
-from unrecur.data.task import SPLITS, Split, Task
+from unrecur.data.sequences import SPLITS, Split
+from unrecur.data.task import Task
 from unrecur.models.fitted import Fitted
 from unrecur.models.spec import Spec, save_model
 from unrecur.studies.config import StudyConfig
@@ -18,7 +19,7 @@ from unrecur.studies.recipes import Recipe
 from unrecur.studies.speed import held_bytes, measure_speed
 from unrecur.train.config import TrainConfig
 from unrecur.train.devices import fabric_on
-from unrecur.train.evaluate import evaluate
+from unrecur.train.evaluate import Scores, evaluate, figures
 from unrecur.train.loop import train
 
 TRAIN_STEPS, TRAIN_NUMBERS = 2**17, 2**27
@@ -100,7 +101,10 @@ def run_trial(
     scored = scored_part(task)
     # What training has scored already is not scored again.
     splits: tuple[Split, ...] = SPLITS if valid is None else ("train", "test")
-    scores = {split: evaluate(model, scored, split) for split in splits}
+    scores: dict[Split, Scores] = {}
+    for split in splits[:-1]:
+        scores[split] = evaluate(model, scored, split)
+    scores["test"], row["scores"] = figures(model, scored, "test")
     if any(float(found.loss.min()) < 0 for found in scores.values()):
         raise InputError(
             f"step_loss of task '{task.name}' gave a loss below 0. A study compares metrics by "
@@ -109,10 +113,6 @@ def run_trial(
     metrics = {split: found.metric for split, found in scores.items()}
     row["metric"] = {split: metrics.get(split, valid) for split in SPLITS}
     row["test_losses"] = scores["test"].loss.tolist()
-    row["scores"] = {
-        name: score.compute(model, task, "test", row["metric"]["test"])
-        for name, score in task.scores.items()
-    }
     if recipe.kind == "recurrent" and can_be_truncated(model):
         listener.stage("memory curve")
         row |= _audit(model, task)

@@ -1,5 +1,6 @@
 """A model's metric on a split, sequence by sequence."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -7,10 +8,10 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from unrecur.core.model import AbstractSequenceModel
-from unrecur.core.state import State
 from unrecur.data.losses import counted
-from unrecur.data.running import evaluation_batches, run_blocks, start_state
-from unrecur.data.task import Split, Task
+from unrecur.data.running import Rows, blocks_of
+from unrecur.data.sequences import Split
+from unrecur.data.task import OutputScore, Tally, Task
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,43 @@ def counted_losses(
     return losses if counts.all() else torch.where(counts, losses, 0), counts
 
 
-@torch.no_grad()
-def evaluate(model: AbstractSequenceModel, task: Task, split: Split) -> Scores:
+def evaluate(
+    model: AbstractSequenceModel, task: Task, split: Split, tallies: Collection[Tally] = ()
+) -> Scores:
     """Score a model on a split.
+
+    Args:
+        model: The model; put into evaluation mode.
+        task: The task.
+        split: Which split.
+        tallies: Take what the model gives while it runs.
+
+    Returns:
+        The losses of each sequence, in the split's order, on the CPU.
+    """
+    count = len(task.splits[split])
+    loss = torch.zeros(count, dtype=torch.float64)
+    steps = torch.zeros(count, dtype=torch.long)
+    rows = Rows()
+    for batch, part, y in blocks_of(model, task, split):
+        left = (batch.lengths - part.start).clamp(min=0)
+        losses, counts = summed_losses(task, y, batch.target[:, part], left)
+        loss[batch.index] += losses.cpu()
+        steps[batch.index] += counts.cpu()
+        if tallies:
+            for row in rows.add(batch, part, y):
+                for tally in tallies:
+                    tally.add(*row)
+    return Scores(loss, steps)
+
+
+def figures(
+    model: AbstractSequenceModel, task: Task, split: Split
+) -> tuple[Scores, dict[str, float]]:
+    """Score a model on a split by its loss and by all scores of the task, in one run.
+
+    Only scores that need more than the model's outputs for the split, as BLEU of translations, run
+    it again.
 
     Args:
         model: The model; put into evaluation mode.
@@ -79,19 +114,17 @@ def evaluate(model: AbstractSequenceModel, task: Task, split: Split) -> Scores:
         split: Which split.
 
     Returns:
-        The losses of each sequence, in the split's order, on the CPU.
+        The losses, and the scores by their names, in the task's order.
     """
-    model.eval()
-    count = len(task.splits[split])
-    loss = torch.zeros(count, dtype=torch.float64)
-    steps = torch.zeros(count, dtype=torch.long)
-    state: State | None = None
-    for batch in evaluation_batches(model, task, split):
-        state = start_state(model, batch, state)
-        for part, y, after in run_blocks(model, batch, state):
-            left = (batch.lengths - part.start).clamp(min=0)
-            losses, counts = summed_losses(task, y, batch.target[:, part], left)
-            loss[batch.index] += losses.cpu()
-            steps[batch.index] += counts.cpu()
-            state = after
-    return Scores(loss, steps)
+    tallies = {
+        name: score.tally(task, split)
+        for name, score in task.scores.items()
+        if isinstance(score, OutputScore)
+    }
+    found = evaluate(model, task, split, tallies.values())
+    return found, {
+        name: tallies[name].value()
+        if isinstance(score, OutputScore)
+        else score.compute(model, task, split, found.metric)
+        for name, score in task.scores.items()
+    }
