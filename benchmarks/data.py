@@ -25,9 +25,10 @@ from rich.text import Text
 from unrecur import load_task, own_task
 from unrecur._check import InputError
 from unrecur.data.places import find
+from unrecur.data.sequences import SPLITS
 from unrecur.data.sound import open_sounds
 from unrecur.data.table import read_table
-from unrecur.data.task import SPLITS, Task
+from unrecur.data.task import Task
 
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 Found = list[float]

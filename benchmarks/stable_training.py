@@ -46,7 +46,7 @@ from unrecur.cells import LSTM
 from unrecur.certificates.certificate import Certificate
 from unrecur.certificates.project import project_l1
 from unrecur.core.compose import Serial, in_series
-from unrecur.data.task import SPLITS, Split
+from unrecur.data.sequences import SPLITS, Split
 from unrecur.layers.embedding import Embedding, readout
 from unrecur.layers.recurrent import Recurrent
 from unrecur.train.evaluate import evaluate

@@ -531,6 +531,15 @@ def test_regression_and_classification_of_the_present_step():
     assert figures(model, task, "test")[1]["accuracy"] == pytest.approx(right.mean())
 
 
+def test_a_target_of_values_that_never_come_again_has_no_classes():
+    frame = polars.DataFrame({"x": range(300), "y": [f"code {n}" for n in range(300)]})
+    with pytest.raises(InputError, match="expected classes that come again, got 210 different"):
+        classification_task(frame, target="y", split=(0.7, 0.15, 0.15))
+    words = [f"code {n % 60}" for n in range(300)]
+    task = classification_task(frame.with_columns(y=polars.Series(words)), target="y")
+    assert task.out_features == 60
+
+
 def test_a_table_for_each_split(tmp_path):
     files = {}
     for number, split in enumerate(("train", "valid", "test")):
@@ -560,6 +569,8 @@ def test_splits_by_fractions_and_by_times():
         ({"split": (0.7, 0.1, 0.2), "horizon": 13}, "split 'valid' has 12 steps, too few"),
         ({"split": (0.999, 0.0005, 0.0005)}, "expected steps in all splits"),
         ({"horizon": 0}, "expected a horizon of 1 or more"),
+        ({"horizon": 10**9}, "expected a horizon of at most 16,384 steps, got 1,000,000,000"),
+        ({"time": "y", "id": "y"}, "column 'y' is named both for times and for series"),
         ({"horizon": [0, 1]}, "every step of the horizon"),
         ({"horizon": [3, 1]}, "rising"),
         ({"season": 80, "split": SPLIT}, "training shorter than the season"),

@@ -1,6 +1,7 @@
 """Tables out of files: round trips, times, and every bad input with its place."""
 
 import gzip
+import os
 import zipfile
 
 import numpy as np
@@ -12,6 +13,7 @@ from unrecur.data import text_tables
 from unrecur.data.resample import on_grid
 from unrecur.data.series import series_of
 from unrecur.data.table import read_table
+from unrecur.data.times import instant
 
 FRAME = polars.DataFrame(
     {"load": [1.5, None, -3e-7], "day": ["mon", "a, b", 'say "x"'], "count": [1, 2, 3]}
@@ -66,6 +68,42 @@ def test_layouts_of_text(tmp_path):
     assert frame.to_dict(as_series=False) == {"a": [1.0, 3.0, None], "b": [2.5, None, 4.0]}
     one = read_table(write(tmp_path, "a\n1\n\n3\n\n")).frame
     assert one["a"].to_list() == [1.0, None, 3.0]
+    quoted = '\ufeff"a\n(m)","b"\n"1","x ""y"""\n"2",""\n'
+    frame = read_table(write(tmp_path, quoted)).frame
+    assert frame.to_dict(as_series=False) == {"a\n(m)": [1.0, 2.0], "b": ['x "y"', None]}
+
+
+def test_no_row_is_lost_whatever_is_read(tmp_path):
+    """Marks for inches in a column that is not read once hid all rows between two of them."""
+    rows = "".join(f"{n},{n % 7}.5,pipe\n" for n in range(300))
+    path = write(tmp_path, "x,y,size\n" + rows.replace("\n", '"\n', 1))
+    with pytest.raises(InputError, match="line 2: expected quotation marks"):
+        read_table(path, ["y"])
+    path = write(tmp_path, "x,y,size\n" + rows.replace("pipe", '"5"" pipe"'))
+    assert read_table(path, ["y"]).frame.height == 300
+
+
+@pytest.mark.parametrize(
+    "value", ["0,006", "1.234,5", "12%", "$3.50", "3 €", "1,234,567.8", "-1 000,5"]
+)
+def test_numbers_in_another_notation_are_no_text(value, tmp_path):
+    path = write(tmp_path, "n;x\n0;1\n1;?\n" + "".join(f"{n};{value}\n" for n in range(2, 9)))
+    with pytest.raises(
+        InputError, match=r"line 4, column 'x': expected a number like 1234\.5, got"
+    ):
+        read_table(path)
+    for other in ("1.2.3", "10:30", "a,b", "1-2", "x%"):
+        path = write(tmp_path, f"n;x\n0;{other}\n1;{other}\n")
+        assert read_table(path).frame["x"].to_list() == [other, other]
+
+
+def test_many_columns_are_named_in_little_time(tmp_path):
+    names = [f"c{number}" for number in range(30_000)]
+    cells = ",".join(map(str, range(30_000)))
+    path = write(tmp_path, f"{','.join(names)}\n{cells}\n")
+    assert read_table(path, ["c29999"]).frame["c29999"].to_list() == [29999.0]
+    with pytest.raises(InputError, match="got 'c7' 2 times"):
+        read_table(write(tmp_path, f"{','.join(names)},c7\n{cells},0\n"))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +122,16 @@ def test_layouts_of_text(tmp_path):
         ("1,2\n3,4\n", "line 1: expected the names of the columns"),
         ("a,b\n", "got no rows"),
         ("", "got no rows"),
+        (
+            'a,b\n1,5" pipe\n2,x\n3,6" pipe\n',
+            "line 2: expected quotation marks around a whole cell",
+        ),
+        ('a,b\n1,2\n"3"x,4\n', "line 3: expected quotation marks around a whole cell"),
+        ('a,b\n1,2\n3, "4"\n', "line 3: expected quotation marks .* no space before"),
+        ("a,b\r1,2\r3,4\r", "line 1: expected lines that end in line feeds"),
+        ("sep=;\na;b\n1;2\n", "line 1: expected the names of the columns, got 'sep=;'"),
+        ("*,b\n1,2\n", r"expected plain names of columns, got '\*'"),
+        ("^b$,b\n1,2\n", r"expected plain names of columns, got '\^b\$'"),
     ],
 )
 def test_bad_text_is_named_by_line(content, message, tmp_path):
@@ -146,6 +194,13 @@ def test_bombs_and_damage_are_refused(tmp_path, monkeypatch):
         ('{"a": 1}\n\n{"a": [2]}\n', "line 3: expected a JSON object of numbers and text"),
         ('{"a": 1}\n{"a": 3}\n{"a": "x"}\n', "line 3, column 'a': expected a number"),
         ("\n", "empty file"),
+        ('{"a": 1}\n{"a": NaN}\n', "line 2: .*NaN is no JSON; write null"),
+        ('\ufeff{"a": 1}\n', "line 1: .*byte order mark"),
+        ('{"a": 1, "a": 2}\n', "line 1: .*stands twice"),
+        (
+            '{"a": 1}\n{"a": null}\n{"a": true}\n',
+            "line 3: expected values of 'a' that are all true",
+        ),
     ],
 )
 def test_bad_json_lines_are_named(content, message, tmp_path):
@@ -163,6 +218,12 @@ def test_what_is_no_table_is_refused(tmp_path):
     frame = polars.DataFrame({"a": [[1]]})
     with pytest.raises(InputError, match=r"column 'a': expected numbers or text, got List"):
         read_table(frame)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(InputError, match=r"pipe\.csv: expected a file, got"):
+        read_table(tmp_path / "pipe.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputError, match=r"folder\.csv: expected a file, got"):
+        read_table(tmp_path / "folder.csv")
     np.savez(tmp_path / "x.npz", a=[1, 2], b=[1])
     with pytest.raises(InputError, match="same length, got a 2, b 1"):
         read_table(tmp_path / "x.npz")
@@ -184,6 +245,9 @@ DAY = 86400 * 10**6
         ("1970-01-02T00:00Z", DAY),
         ("12", 12),
         ("0.5", 500_000),
+        ("201513", 201513),
+        ("20150132", 20150132),
+        ("1420070400", 1420070400),
     ],
 )
 def test_times_are_read(text, expected, tmp_path):
@@ -205,6 +269,12 @@ def test_times_of_frames_and_zones():
 @pytest.mark.parametrize(
     ("times", "message"),
     [
+        (["01/02/15", "02/02/15"], "column 't': expected times, like 2016.*got '01/02/15'"),
+        (["2015-02-01", "02-02-15"], "line 3, column 't': expected a time.*'02-02-15'"),
+        (["201501", "201502"], "column 't': expected times, got numbers .* like 201501"),
+        (["20150131", "20150201"], "numbers that read as dates"),
+        (["2015013100", "2015013101"], "numbers that read as dates"),
+        (["20150131001559", "20150131001600"], "numbers that read as dates"),
         (["01/02/2020"], "column 't': expected times, like 2016.*got '01/02/2020'"),
         (["2020-01-01", "2020-13-01"], "line 3, column 't': expected a time.*'2020-13-01'"),
         (["2020-01-01T00:00", "2020-01-01T00:00Z"], "line 3, column 't'"),
@@ -252,11 +322,43 @@ def test_months_are_equal_steps_and_gaps_are_said():
     )
     whole = grid_of(months, range(30))
     assert whole.months
-    assert not whole.series.notes
+    assert whole.series.notes == ["Time is counted in months."]
     some = grid_of(months.gather([n for n in range(30) if n != 7]), range(29))
     assert np.flatnonzero(np.isnan(some.series.numbers["x"])).tolist() == [7]
     ends = months.dt.offset_by("1mo").dt.offset_by("-1d")
     assert grid_of(ends, range(30)).months
+    for other in (
+        months.dt.offset_by("14d"),
+        months.dt.offset_by("6h"),
+        months.dt.replace_time_zone("Europe/Berlin"),
+    ):
+        grid = grid_of(other, range(30))
+        assert (grid.months, grid.step, len(grid.series.numbers["x"])) == (True, 1, 30)
+
+
+def test_months_are_cut_at_days():
+    """A row of a month is before a time if its own day is."""
+    firsts = polars.datetime_range(
+        polars.datetime(2019, 1, 1), polars.datetime(2021, 6, 1), "1mo", eager=True
+    )
+    for rows in (
+        firsts,
+        firsts.dt.offset_by("14d"),
+        firsts.dt.offset_by("1mo").dt.offset_by("-1d"),
+    ):
+        grid = grid_of(rows, range(30))
+        ticks = rows.dt.epoch("us").to_numpy()
+        for cut in ("2020-03-01", "2020-03-02", "2020-03-15", "2020-03-16", "2020-03-31"):
+            at = instant(cut)
+            assert grid.position(at).tolist() == [int((ticks < at).sum())], (rows[0], cut)
+
+
+@pytest.mark.parametrize("unit", ["s", "m", "h", "D", "W", "M", "ns"])
+def test_times_of_numpy_in_any_unit(unit, tmp_path):
+    times = np.datetime64("2020-01-01", unit) + np.arange(3)
+    np.savez(tmp_path / "x.npz", t=times, x=np.arange(3.0))
+    expected = times.astype("datetime64[us]").astype(np.int64).tolist()
+    assert ticks(tmp_path / "x.npz") == expected
 
 
 def test_rows_out_of_order_are_sorted_and_repeats_taken_once(tmp_path):
@@ -290,6 +392,12 @@ def test_grids_that_cannot_be(tmp_path):
         grid_of([0, 1, 2, 10**9], range(4))
     with pytest.raises(InputError, match="two rows or more"):
         grid_of([0], [1])
-    for wrong in ("0", "x", -1, "1h"):
+    hours = polars.datetime_range(
+        polars.datetime(2019, 1, 1), polars.datetime(2019, 1, 2), "1h", eager=True
+    )
+    for wrong in ("nanh", "infd"):
+        with pytest.raises(InputError, match="expected a frequency"):
+            grid_of(hours, range(25), frequency=wrong)
+    for wrong in ("0", "x", -1, "1h", "nan", "inf"):
         with pytest.raises(InputError, match="expected a frequency"):
             grid_of([0, 1, 2], range(3), frequency=wrong)

@@ -19,6 +19,7 @@ from unrecur.data.splitting import FRACTIONS, Splitting
 from unrecur.data.task import Task
 from unrecur.data.windows import Windows
 
+MOST_LEADS = 2**14
 LEAST_ORDER = 24  # inputs that the linear floor sees
 INPUTS = (
     "Numbers of which only the past is known are read as differences from the value one season "
@@ -159,6 +160,12 @@ def _note(season: int, quantiles: Sequence[float]) -> str:
 
 def _leads(horizon: int | Sequence[int]) -> tuple[int, ...]:
     """Say which steps ahead are predicted."""
+    count = horizon if isinstance(horizon, int) else len(horizon)
+    if count > MOST_LEADS:
+        raise InputError(
+            f"expected a horizon of at most {MOST_LEADS:,} steps, got {count:,}. Name some of the "
+            "steps, or lengthen the step (frequency)."
+        )
     leads = range(1, horizon + 1) if isinstance(horizon, int) else horizon
     for lead in leads:
         _check.positive_integer(lead, "every step of the horizon")

@@ -52,6 +52,11 @@ class Plan:
     name: str | None = None
 
     def __post_init__(self) -> None:
+        if self.time is not None and self.time == self.id:
+            raise InputError(
+                f"column '{self.time}' is named both for times and for series. Name one column for "
+                "each."
+            )
         if self.length is not None:
             _check.positive_integer(self.length, "length")
         if self.context is not None and self.context != 0:

@@ -18,6 +18,7 @@ from unrecur.data.splitting import FRACTIONS, Splitting
 from unrecur.data.task import Task
 
 MOST_CLASSES = 1000
+MANY = 32  # classes, that should come again
 PRESENT = (0,)
 
 
@@ -165,6 +166,13 @@ def _classes(prepared: Prepared, target: str) -> tuple[np.ndarray, list[str], li
             f"target '{target}': expected 2 to {MOST_CLASSES} classes in training, got "
             f"{len(classes)} ({', '.join(classes[:3])}). Numbers that are no classes are predicted "
             "by regression_task or forecasting_task."
+        )
+    known = int((prepared.train & (text.codes >= 0)).sum())
+    if len(classes) > MANY and 2 * len(classes) > known:
+        raise InputError(
+            f"target '{target}': expected classes that come again, got {len(classes)} different "
+            f"values at {known} steps of training ({', '.join(classes[:3])}). If they are numbers, "
+            "write them like 1234.5, and leave missing ones empty."
         )
     numbers = np.full(len(text.values) + 1, IGNORED, np.int64)
     numbers[seen] = np.arange(len(seen))

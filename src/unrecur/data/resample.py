@@ -1,6 +1,6 @@
 """Regular time: each series on a grid of equal steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,12 +22,14 @@ class Grid:
         start: The time of the first step of each series, in ticks or months.
         step: How many ticks or months a step is.
         months: Whether time is counted in months.
+        into: How many ticks after the beginning of its month the first row of each series is.
     """
 
     series: Series
     start: np.ndarray
     step: int
     months: bool = False
+    into: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
 
     def position(self, ticks: int) -> np.ndarray:
         """Say how many steps of each series lie before a time.
@@ -38,7 +40,10 @@ class Grid:
         Returns:
             The numbers, at most the length of the series.
         """
-        time = _months(np.array([ticks]))[0] if self.months else ticks
+        time = ticks
+        if self.months:
+            # The rows of a month stand where that of the first month stands in it.
+            time = _months(np.array([ticks]))[0] + (_into_month(np.array([ticks])) > self.into)
         return np.clip(-(-(time - self.start) // self.step), 0, self.series.lengths)
 
 
@@ -46,8 +51,8 @@ def on_grid(series: Series, frequency: str | float | None = None) -> Grid:
     """Put series on a grid of equal steps from the first time of each.
 
     Every row goes to the nearest step of the grid. Numbers of one step are averaged, of text the
-    last is taken; steps without rows are missing values. Dates that are all the first or all the
-    last of a month are counted in months.
+    last is taken; steps without rows are missing values. Dates that are all the same
+    day, or all the last, of a month are counted in months.
 
     Args:
         series: The series, in order of time.
@@ -63,7 +68,7 @@ def on_grid(series: Series, frequency: str | float | None = None) -> Grid:
         if frequency is not None:
             raise InputError("a frequency needs times: name the column that holds them (time).")
         return Grid(series, np.zeros(len(series.lengths), np.int64), 1)
-    ticks, months = series.ticks, False
+    ticks, months, into = series.ticks, False, np.zeros(1, np.int64)
     steps = _steps(ticks, series.offsets)
     if frequency is not None:
         step = duration(frequency, series.dated, series.per_unit)
@@ -72,13 +77,15 @@ def on_grid(series: Series, frequency: str | float | None = None) -> Grid:
     else:
         step = _commonest(steps)
         if series.dated and step >= MONTH and _monthly(ticks):
+            into = _into_month(ticks[series.offsets[:-1]])
             ticks, months = _months(ticks), True
+            series = replace(series, notes=[*series.notes, "Time is counted in months."])
             steps = _steps(ticks, series.offsets)
             step = _commonest(steps)
     start = ticks[series.offsets[:-1]]
     if (steps == step).all():
-        return Grid(series, start, step, months)
-    return Grid(_resampled(series, ticks, start, step, months), start, step, months)
+        return Grid(series, start, step, months, into)
+    return Grid(_resampled(series, ticks, start, step, months), start, step, months, into)
 
 
 def _steps(ticks: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -95,13 +102,17 @@ def _commonest(steps: np.ndarray) -> int:
 
 
 def _monthly(ticks: np.ndarray) -> bool:
-    """Say whether all times are the first days of months, or all the last."""
+    """Say whether all times are of the same day of months, or all of the last."""
     days = ticks.astype("datetime64[us]").astype("datetime64[D]")
-    if (days.astype("datetime64[us]").astype(np.int64) != ticks).any():
-        return False
-    return any(
-        bool((shifted == shifted.astype("datetime64[M]")).all()) for shifted in (days, days + 1)
-    )
+    day = days - days.astype("datetime64[M]")
+    last = (days + 1) == (days + 1).astype("datetime64[M]")
+    return bool((day == day[0]).all() or last.all())
+
+
+def _into_month(ticks: np.ndarray) -> np.ndarray:
+    """Give the ticks since the beginning of the month."""
+    times = ticks.astype("datetime64[us]")
+    return (times - times.astype("datetime64[M]")).astype(np.int64)
 
 
 def _months(ticks: np.ndarray) -> np.ndarray:

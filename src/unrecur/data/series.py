@@ -168,7 +168,9 @@ def _once(
             "rows). If clocks were set back, write times in UTC or with their offset; if there are "
             "several series, name the column that tells them apart (id)."
         )
-    notes.append(f"{len(rows):,} rows that repeat another in every column are taken once.")
+    notes.append(
+        f"{len(rows):,} rows that repeat another in every column that is read are taken once."
+    )
     return np.concatenate([[True], ~again])
 
 

@@ -8,6 +8,14 @@ from unrecur._check import CorruptFileError, InputError, extra
 from unrecur.data.table_files import Source, open_table
 from unrecur.data.times import Clock, read_clock
 
+# Decimal commas, percent signs, currencies, thousands apart.
+OTHER_NOTATION = (
+    r"^\s*[$€£¥]?\s*[-+]?[$€£¥]?\s*"
+    r"(\d+|\d+\.\d*|\d*,\d+|\d{1,3}([.,' ]\d{3})+([.,]\d+)?)\s*[%$€£¥]?\s*$"
+)
+YEARS = (1900, 2100)
+# Of numbers with so many digits the range of the last two: months, days, hours, minutes, seconds.
+CALENDAR = {6: (1, 12), 8: (1, 31), 10: (0, 23), 12: (0, 59), 14: (0, 59)}
 LARGEST_NUMBER = 1e30  # float32 ends at 3e38; differences and squares have to fit as well
 
 
@@ -77,6 +85,7 @@ def _read(
                 f"{source.name}: expected a column '{name}', got the columns "
                 f"{', '.join(list(schema)[:20])}."
             )
+    _check_names(source, names)
     read = {name: polars.col(name).cast(polars.String) for name in text}
     numbers, doubtful = _expressions(source, [name for name in names if name not in roles])
     read |= numbers
@@ -93,6 +102,15 @@ def _read(
         if frame.schema[name] == polars.Float64:
             _check_size(table, name)
     return table
+
+
+def _check_names(source: Source, names: Sequence[str]) -> None:
+    """Refuse names that polars takes for patterns, and so for other columns."""
+    for name in names:
+        if name == "*" or (name.startswith("^") and name.endswith("$")):
+            raise InputError(
+                f"{source.name}: expected plain names of columns, got '{name}'. Rename it."
+            )
 
 
 def _expressions(source: Source, names: list[str]) -> tuple[dict[str, Any], set[str]]:
@@ -114,7 +132,11 @@ def _expressions(source: Source, names: list[str]) -> tuple[dict[str, Any], set[
             )
     if parsed:
         counts = source.scan.select(
-            polars.struct(known=polars.col(name).count(), parsed=number.count()).alias(name)
+            polars.struct(
+                known=polars.col(name).count(),
+                parsed=number.count(),
+                otherwise=_is_otherwise(found[name]).sum(),
+            ).alias(name)
             for name, number in parsed.items()
         ).collect(engine="streaming")
         for name, number in parsed.items():
@@ -122,7 +144,25 @@ def _expressions(source: Source, names: list[str]) -> tuple[dict[str, Any], set[
             if 2 * count["parsed"] > count["known"] or not count["known"]:
                 found[name] = number
                 doubtful |= {name} if count["parsed"] < count["known"] else set()
+            elif 2 * (count["parsed"] + count["otherwise"]) > count["known"]:
+                _refuse_notation(source, name, found[name])
     return found, doubtful
+
+
+def _is_otherwise(text: Any) -> Any:
+    """Mark numbers that are written in another way than Python's."""
+    return _number(text).is_null() & text.str.contains(OTHER_NOTATION)
+
+
+def _refuse_notation(source: Source, name: str, text: Any) -> None:
+    """Name the first number that is written in another way."""
+    rows = source.scan.select(value=text, other=_is_otherwise(text))
+    first = rows.with_row_index("row").filter("other").head(1).collect(engine="streaming")
+    raise InputError(
+        f"{source.where(first['row'][0])}, column '{name}': expected a number like 1234.5, got "
+        f"{first['value'][0]!r}. Write decimal points, and no percent signs, currencies or marks "
+        "of thousands."
+    )
 
 
 def _number(text: Any) -> Any:
@@ -145,10 +185,32 @@ def _clock(source: Source, time: str) -> Clock:
         not dtype.is_float()
         or known.select((column % 1 == 0).all()).collect(engine="streaming").item()
     )
+    if whole and dtype.is_numeric():
+        _refuse_calendar(source, time, known.select(value=column.cast(polars.Int64, strict=False)))
     try:
         return read_clock(time, column, dtype, first.item(), whole)
     except InputError as error:
         raise InputError(f"{source.name}, {error}") from error
+
+
+def _refuse_calendar(source: Source, time: str, known: Any) -> None:
+    """Refuse numbers that are all dates without marks between, as 20160701: they are no counts."""
+    polars = extra("polars", "tables")
+    value = polars.col("value")
+    for digits in CALENDAR:
+        valid, rest = polars.lit(True), value
+        for unit in range(digits, 4, -2):
+            low, high = CALENDAR[unit]
+            valid &= (rest % 100).is_between(low, high)
+            rest //= 100
+        valid &= rest.is_between(*YEARS)
+        found = known.select(all=valid.all(), first=value.first()).collect(engine="streaming")
+        if found["all"][0]:
+            raise InputError(
+                f"{source.name}, column '{time}': expected times, got numbers that read as dates "
+                f"without marks between, like {found['first'][0]}. Write them like 2016-07-01 "
+                "13:30."
+            )
 
 
 def _refuse_unread(table: Table, name: str, read: Any, is_time: bool) -> None:

@@ -1,5 +1,6 @@
 """The files that hold tables: opened, looked through where they are text, and not yet read."""
 
+import codecs
 import glob
 import hashlib
 import json
@@ -68,6 +69,8 @@ def open_table(source: Any) -> Source:
     if isinstance(source, polars.DataFrame):
         return Source(source.lazy(), "the data frame")
     path = Path(source)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file, got a folder, a pipe or a device.")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -102,13 +105,14 @@ def open_table(source: Any) -> Source:
 def _check_json_lines(path: Path) -> int | None:
     """Check that each line holds one object; give the line of row 0 if rows are lines."""
     rows = 0
+    true_or_false: dict[str, bool] = {}
     for first, piece in whole_lines(path):
         for line, text in enumerate(piece.splitlines(), first):
             if not text.strip():
                 continue
             rows += 1
             try:
-                value = json.loads(text)
+                value = _json_object(text)
             except (ValueError, RecursionError) as error:
                 raise InputError(
                     f"{path}, line {line}: expected one JSON object a line, got {text[:60]!r} "
@@ -121,10 +125,34 @@ def _check_json_lines(path: Path) -> int | None:
                     f"{path}, line {line}: expected a JSON object of numbers and text, like "
                     f'{{"load": 1.5}}, got {text[:60]!r}.'
                 )
+            for name, cell in value.items():
+                truth = isinstance(cell, bool)
+                if cell is not None and true_or_false.setdefault(name, truth) != truth:
+                    raise InputError(
+                        f"{path}, line {line}: expected values of '{name}' that are all true or "
+                        f"false, or none of them, got {text[:60]!r} after others. Write 1 and 0."
+                    )
             last = line
     if not rows:
         raise InputError(f"{path}: expected JSON objects, one a line, got an empty file.")
     return 1 if last == rows else None
+
+
+def _json_object(text: bytes) -> Any:
+    """Parse a line as strictly as polars does."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name stands twice in an object")
+        return found
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no JSON; write null for a missing value")
+
+    if text.startswith(codecs.BOM_UTF8):
+        raise ValueError("a byte order mark; save the file as UTF-8 without it")
+    return json.loads(text, object_pairs_hook=once, parse_constant=refuse)
 
 
 def _arrays(path: Path, suffix: str) -> dict[str, np.ndarray]:
@@ -165,6 +193,8 @@ def _columns(array: np.ndarray, name: str, path: Path) -> dict[str, np.ndarray]:
             f"{path}: expected numbers, text or times, [rows] or [rows, columns], got "
             f"{name or 'an array'} of {array.dtype} {list(array.shape)}."
         )
+    if array.dtype.kind == "M":  # polars knows few of numpy's units of time
+        array = array.astype("datetime64[us]")
     if array.ndim == 1:
         return {name or "0": array}
     prefix = f"{name}." if name else ""

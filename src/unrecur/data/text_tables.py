@@ -7,8 +7,10 @@ and which rows are ragged, by line.
 import csv
 import gzip
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ LONGEST_LINE = 2**22  # bytes
 LARGEST_RATIO = 200  # how often a gzip file of a table is larger once inflated, at the most
 ALWAYS_ALLOWED = 2**26  # bytes inflated, whatever the ratio
 SEPARATORS = ",;\t|"
-NEWLINE, CARRIAGE_RETURN, QUOTE = 10, 13, 34
+NEWLINE, CARRIAGE_RETURN, QUOTE, BYTE_ORDER_MARK = 10, 13, 34, 0xEF
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _longest(piece: bytes) -> int:
 
 def _contents(path: Path) -> Iterator[bytes]:
     """Read a file, inflated, in pieces."""
-    packed = path.suffix == ".gz"
+    packed = path.suffix.lower() == ".gz"
     allowed = ALWAYS_ALLOWED + LARGEST_RATIO * path.stat().st_size
     total = 0
     try:
@@ -132,7 +134,7 @@ def inspect(path: Path, separator: str | None = None) -> Layout:
     counter, names = _Counter(b",", 1, path), tuple[str, ...]()
     for line, piece in whole_lines(path):
         if line == 1:
-            first = decode(piece[: piece.index(NEWLINE)], path).lstrip("\ufeff").rstrip("\r")
+            first = _first_row(piece, path)
             separator = separator or max(SEPARATORS, key=first.count)
             names = _names(first, separator, path)
             counter = _Counter(separator.encode(), len(names), path)
@@ -147,20 +149,39 @@ def inspect(path: Path, separator: str | None = None) -> Layout:
     return Layout(separator or ",", names, counter.rows - 1, not counter.breaks)
 
 
+def _first_row(piece: bytes, path: Path) -> str:
+    """Find the row of names; a quoted name may hold a line break."""
+    end = piece.index(NEWLINE)
+    while piece.count(b'"', 0, end) % 2 and NEWLINE in piece[end + 1 :]:
+        end = piece.index(NEWLINE, end + 1)
+    first = decode(piece[:end], path).lstrip("\ufeff").rstrip("\r")
+    if "\r" in first and '"' not in first:
+        raise InputError(
+            f"{path}, line 1: expected lines that end in line feeds, got carriage returns alone. "
+            "Save the file with line ends of Unix or Windows."
+        )
+    if first.lower().startswith("sep="):
+        raise InputError(
+            f"{path}, line 1: expected the names of the columns, got {first!r}, a hint for "
+            "spreadsheets. Delete this line."
+        )
+    return first
+
+
 def _names(first: str, separator: str, path: Path) -> tuple[str, ...]:
     """Read and check the names of the columns."""
-    names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
+    names = [name.strip() for name in next(csv.reader(StringIO(first), delimiter=separator), [])]
     if not any(names) or all(_is_number(name) for name in names):
         raise InputError(
             f"{path}, line 1: expected the names of the columns, got {first[:80]!r}. Add a first "
             "line with names."
         )
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(
-                f"{path}, line 1: expected each column to have its own name, got {name!r} "
-                f"{names.count(name)} times. Rename one."
-            )
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise InputError(
+            f"{path}, line 1: expected each column to have its own name, got {name!r} {count} "
+            "times. Rename one."
+        )
     return tuple(names)
 
 
@@ -208,6 +229,7 @@ class _Counter:
         empty = (lengths == 0) | ((lengths == 1) & (data[ends - 1] == CARRIAGE_RETURN))
         if self.inside or b'"' in piece:
             # A quotation mark inside a quoted cell is doubled, so parity says what is quoted.
+            self._check_quotes(data, line)
             quoted = (np.cumsum(data == QUOTE, dtype=np.int32) + self.inside) & 1
             self.breaks |= bool(quoted[ends].any())
             separators, empty = separators[quoted[separators] == 0], empty[quoted[ends] == 0]
@@ -221,6 +243,24 @@ class _Counter:
         if len(wrong):
             self._refuse(line + piece[: ends[wrong[0]]].count(b"\n"), int(cells[wrong[0]]))
         self._count(empty, lambda row: line + piece[: ends[row]].count(b"\n"))
+
+    def _check_quotes(self, data: np.ndarray, line: int) -> None:
+        """Check that quotation marks stand around whole cells, or are doubled within."""
+        marks = np.flatnonzero(data == QUOTE)
+        opens = (np.arange(len(marks)) + self.inside) % 2 == 0
+        before = data[np.maximum(marks - 1, 0)]
+        after = data[np.minimum(marks + 1, len(data) - 1)]
+        begins = np.isin(before, (self.separator, NEWLINE, QUOTE)) | (marks == 0)
+        if line == 1:  # a byte order mark may stand before
+            begins |= (marks == 3) & (data[0] == BYTE_ORDER_MARK)
+        ends = np.isin(after, (self.separator, NEWLINE, CARRIAGE_RETURN, QUOTE))
+        wrong = marks[~np.where(opens, begins, ends)]
+        if len(wrong):
+            raise InputError(
+                f"{self.path}, line {line + int((data[: wrong[0]] == NEWLINE).sum())}: expected "
+                "quotation marks around a whole cell, and doubled within it, got one elsewhere. "
+                'Write "5"" pipe" for 5" pipe, and no space before or after the marks.'
+            )
 
     def _count(self, empty: np.ndarray, line_of: Callable[[int], int]) -> None:
         """Count the rows up to the last that is not empty."""

@@ -1,6 +1,8 @@
 """Times: text, dates and numbers as whole numbers of ticks. None is guessed."""
 
 import itertools
+import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ FORMATS = (
     *("".join(parts) for parts in itertools.product(_DAYS, " T", _CLOCKS, ("", _OFFSET))),
     "%Y-%m",
 )
+YEAR = r"^\d{4}\D"
 MICROSECOND = 1_000_000  # ticks of a second
 LARGEST = 2**53  # ticks that numbers with decimals may come to
 
@@ -71,6 +74,8 @@ def read_clock(name: str, column: Any, dtype: Any, first: Any, whole: bool = Tru
         if format:
             # An offset of zero is also written Z.
             text = column.str.strip_chars()
+            # A year of two digits would be read as one of the first century.
+            text = polars.when(text.str.contains(YEAR)).then(text)
             text = text.str.replace(r"Z$", "+0000") if format.endswith(_OFFSET) else text
             times = text.str.to_datetime(format, time_unit="us", strict=False)
             offset = f"Times of '{name}' have offsets and are converted to UTC."
@@ -92,6 +97,8 @@ def text_format(text: str) -> str | None:
         The format, for polars; None where there is none for it.
     """
     polars = extra("polars", "tables")
+    if not re.match(YEAR, text.strip()):
+        return None
     value = polars.Series([text.strip().removesuffix("Z") + "+0000" * text.strip().endswith("Z")])
     for format in FORMATS:
         if value.str.to_datetime(format, time_unit="us", strict=False)[0] is not None:
@@ -139,7 +146,8 @@ def duration(text: str | float, dated: bool, per_unit: int) -> int:
         number = float(written.removesuffix(unit)) * units[unit]
     except (KeyError, ValueError):
         number = 0.0
-    ticks = round(number * MICROSECOND) if dated else round(number)
+    number *= MICROSECOND if dated else 1
+    ticks = round(number) if math.isfinite(number) else 0
     if not 0 < ticks < 2**62:
         kinds = "like 30s, 15m, 1h, 1d or 1w" if dated else "a number in the unit of the times"
         raise InputError(f"expected a frequency, {kinds}, got {text!r}.")
