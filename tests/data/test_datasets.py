@@ -5,6 +5,8 @@ import math
 import datasets
 import huggingface_hub
 import numpy as np
+import pandas
+import polars
 import pytest
 import torch
 from hypothesis import given, settings
@@ -42,6 +44,22 @@ class Squares(Dataset):
         self.reads += 1
         x = torch.arange(1 + index % 5).float()
         return x, x**2
+
+
+class Short(Squares):
+    """Says that it has 9 items, and has fewer."""
+
+    def __init__(self, count, error):
+        super().__init__(count)
+        self.error = error
+
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, index):
+        if index >= self.count:
+            raise self.error(index)
+        return super().__getitem__(index)
 
 
 class Stream(IterableDataset):
@@ -150,6 +168,17 @@ def test_a_split_that_is_not_given_is_held_out_of_training():
     assert len(task_from(given, given[:5]).splits["valid"]) == 5
 
 
+def test_each_name_of_the_valid_split_is_known():
+    train, valid, test = pairs(12), pairs(5, 1), pairs(6, 2)
+    listed = task_from(train, valid, test)
+    for name in ("valid", "val", "dev", "validation"):
+        assert task_from({"train": train, name: valid, "test": test}).hashes == listed.hashes
+        sizes = {"train": 12, name: 5, "test": 6}
+        films = {split: datasets.Dataset.from_dict(rows(size)) for split, size in sizes.items()}
+        task = task_from(datasets.DatasetDict(films), inputs="text", target="label")
+        assert [len(task.splits[split]) for split in SPLITS] == [12, 5, 6]
+
+
 @settings(max_examples=12)
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3)), min_size=1, max_size=6))
 def test_lengths_and_hashes_are_those_of_the_content(sizes):
@@ -171,6 +200,44 @@ def test_streams_and_generators_are_read():
     for (x, target), (y, other) in zip(read.splits["train"], listed.splits["train"], strict=True):
         assert torch.equal(x, y)
         assert torch.equal(target, other)
+
+
+def reusing(buffer, item):
+    """Give items that share one array."""
+    for number in range(12):
+        buffer[...] = number
+        yield item(buffer, number)
+
+
+@pytest.mark.parametrize(
+    ("buffer", "item", "options"),
+    [
+        (np.zeros((4, 2)), lambda x, i: (x, float(i)), {}),
+        (torch.zeros(4, 2), lambda x, i: (x, float(i)), {}),
+        (np.zeros(2), lambda x, i: ([x, x, x, x], float(i)), {}),
+        (np.zeros((4, 2)), lambda x, i: (memoryview(x), float(i)), {}),
+        (np.zeros((4, 2)), lambda x, i: {"x": x, "y": float(i)}, {"inputs": "x", "target": "y"}),
+        (np.zeros(()), lambda y, i: (torch.full((4, 2), float(i)), y), {}),
+        (torch.zeros(()), lambda y, i: [torch.full((4, 2), float(i)), y], {}),
+    ],
+)
+def test_a_stream_may_use_an_array_again(buffer, item, options):
+    listed = [(torch.full((4, 2), float(i)), float(i)) for i in range(12)]
+    streams = [reusing(buffer, item) for _ in SPLITS]
+    assert task_from(*streams, **options).hashes == task_from(*[listed] * 3).hashes
+
+
+def test_words_of_a_stream_stay_words():
+    def stream():
+        words = np.array(["a", "b"])
+        yield words, np.str_("x")
+        words[:] = "c"
+        yield words, "y"
+        yield ("b", "a"), "x"
+
+    listed = [("a b", "x"), ("c c", "y"), (["b", "a"], "x")]
+    task = task_from(stream(), stream(), stream())
+    assert task.hashes == task_from(listed, listed, listed).hashes
 
 
 def test_a_data_set_of_torch_is_read_once_and_then_when_needed():
@@ -195,6 +262,44 @@ def test_arrays_go_into_a_tensor_data_set():
     assert (task.in_features, task.out_features, task.whole) == (2, 3, True)
     with pytest.raises(InputError, match=r"train item 0.*got Tensor.*TensorDataset"):
         task_from((x, y))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x.clone().requires_grad_(),
+        lambda x: x.clone().requires_grad_() * 1,
+        lambda x: x.to_sparse(),
+        lambda x: x.to_sparse_csr(),
+        lambda x: x.to_sparse().requires_grad_(),
+    ],
+)
+def test_tensors_with_gradients_and_sparse_ones_are_numbers(convert):
+    listed = pairs(6, 0, float_steps)
+    given = [(convert(x), convert(target)) for x, target in listed]
+    task = task_from(given, given, iter(given))
+    assert task.hashes == task_from(listed, listed, listed).hashes
+    assert not any(part.requires_grad for pair in task.splits["train"] for part in pair)
+
+
+def test_an_array_of_one_number_is_a_target_of_the_whole():
+    listed = pairs(6)
+    given = [(x, np.array(target)) for x, target in listed]
+    assert task_from(given, given, given).hashes == task_from(listed, listed, listed).hashes
+
+
+def test_a_table_is_refused_with_a_cure_that_works():
+    columns = {"x": ["a b", "b"] * 3, "y": [0, 1] * 3}
+    frame = pandas.DataFrame(columns)
+    options = {"inputs": "x", "target": "y"}
+    for table in (frame, polars.DataFrame(columns), datasets.Dataset.from_dict(columns).data.table):
+        with pytest.raises(InputError, match=r"train: .*a table.*to_dict\('records'\).*own_task"):
+            task_from(table, **options)
+    with pytest.raises(InputError, match=r"test: .*got DataFrame"):
+        task_from([("a", 1)], [("a", 1)], pandas.DataFrame({0: [1.0], 1: [1]}))
+    listed = frame.to_dict("records")
+    assert task_from(listed, listed, listed, **options).in_features == 3
 
 
 def test_a_data_set_of_hugging_face_is_read_by_its_columns():
@@ -235,7 +340,14 @@ def test_rare_words_and_late_labels_are_noted(monkeypatch):
     [
         ([], {}, "train: expected items, got none"),
         (3, {}, "train: expected items .*got int"),
+        (None, {}, "train: expected items .*got NoneType"),
+        (torch.tensor(3), {}, "train: expected items .*got Tensor"),
+        (list, {}, "train: expected items .*got type"),
+        ({"train": None, "test": pairs(2)}, {}, "train: expected items .*got NoneType"),
         ({"test": pairs(2)}, {}, "expected a split 'train', got test"),
+        ({"train": pairs(2), "eval": pairs(2)}, {}, "'validation.*got 'eval'. Rename"),
+        ({"train": pairs(2), "Valid": pairs(2), 3: []}, {}, "got 'Valid', 3. Rename"),
+        ({"train": pairs(2), "dev": [], "val": []}, {}, "one split for valid, got 'val' and 'dev'"),
         ("wiki.txt", {}, "'hf://name', got 'wiki.txt'"),
         ([torch.zeros(3, 2)], {}, "train item 0: .*got Tensor"),
         ([({}, 1)], {}, r"inputs: expected numbers, or text, got dict"),
@@ -256,6 +368,9 @@ def test_rare_words_and_late_labels_are_noted(monkeypatch):
         ([(torch.zeros(3), 2.0)], {"loss": "bernoulli"}, "loss squared, as targets are numbers"),
         ([(torch.full((3,), math.nan), 1)], {}, "finite"),
         ([(torch.zeros(3, dtype=torch.complex64), 1)], {}, "real numbers"),
+        ([(torch.zeros(3, device="meta"), 1)], {}, "item 0, inputs: expected numbers.*meta tensor"),
+        ([(["a", 1], 1)], {}, "train item 0, inputs: expected numbers, or text, got list"),
+        ([(["a", "b"], ["x", None])], {}, "train item 0, target: expected numbers, or text"),
     ],
 )
 def test_malformed_data_are_refused(given, options, message):
@@ -263,6 +378,50 @@ def test_malformed_data_are_refused(given, options, message):
     other = given if isinstance(given, list) else None
     with pytest.raises(InputError, match=message):
         task_from(given, other, other, **options)
+
+
+@pytest.mark.parametrize("options", [{"valid": []}, {"test": []}, {"valid": [], "test": []}])
+@pytest.mark.parametrize("given", [{"train": pairs(2)}, "hf://imdb"])
+def test_splits_are_given_in_one_place(monkeypatch, given, options):
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: pytest.fail("is loaded"))
+    with pytest.raises(InputError, match=rf"got {'= and '.join(options)}= too"):
+        task_from(given, **options)
+
+
+TEXT, NUMBERS = "expected text, as the first item", "expected numbers, as the first item"
+
+
+@pytest.mark.parametrize(
+    ("usual", "other", "message"),
+    [
+        (("good film", 1), ([1, 2], 1), f"inputs: {TEXT}"),
+        (("good film", 1), (["good", 2], 1), f"inputs: {TEXT}"),
+        (([1, 2], 1), ("good film", 1), f"inputs: {NUMBERS}"),
+        (("good film", "yes"), ("good film", 1), f"target: {TEXT}"),
+        (("good film", "yes"), ("good film", [0, 1]), f"target: {TEXT}"),
+        (("good film", 1), ("good film", "yes"), f"target: {NUMBERS}"),
+        (([1.0, 2.0], [0, 1]), ([1.0, 2.0], ["x", "y"]), f"target: {NUMBERS}"),
+    ],
+)
+def test_the_first_item_of_another_kind_is_named(usual, other, message):
+    same, mixed = [usual] * 9, [usual] * 4 + [other] * 5
+    with pytest.raises(InputError, match=f"train item 4, {message}"):
+        task_from(mixed, same, same)
+    with pytest.raises(InputError, match=f"test item 0, {message}"):
+        task_from(same, same, [other])
+    with pytest.raises(InputError, match=f"item [4-8], {message}"):
+        task_from(mixed)
+
+
+@pytest.mark.parametrize("error", [IndexError, KeyError])
+@pytest.mark.parametrize("count", [0, 6])
+def test_an_item_that_is_not_there_is_named(count, error):
+    short, good = Short(count, error), Squares(3)
+    message = rf"item {count}: .*below the length, 9, got {error.__name__} \({count}\)"
+    with pytest.raises(InputError, match=f"train {message}"):
+        task_from(short, good, good)
+    with pytest.raises(InputError, match=f"valid {message}"):
+        task_from(good, short, good)
 
 
 def test_splits_must_have_the_same_features():
@@ -338,3 +497,27 @@ def test_an_address_is_a_name_or_a_name_with_a_configuration(monkeypatch, addres
     task = task_from(address, inputs="text", target="label")
     assert seen == asked
     assert sum(len(task.splits[split]) for split in SPLITS) == 9
+
+
+def loading(monkeypatch, *names):
+    """Let the hub have a data set of such splits."""
+    splits = {name: datasets.Dataset.from_dict(rows(9)) for name in names}
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: datasets.DatasetDict(splits))
+
+
+def test_other_splits_of_the_hub_are_left_out_and_noted(monkeypatch):
+    loading(monkeypatch, "train", "val", "test", "unsupervised", "extra")
+    task = task_from("hf://imdb", inputs="text", target="label")
+    assert [len(task.splits[split]) for split in SPLITS] == [9, 9, 9]
+    left = "Splits of hf://imdb of other names were left out: 'unsupervised', 'extra'."
+    assert task.notes[0] == left
+
+
+def test_splits_of_the_hub_must_be_clear(monkeypatch):
+    loading(monkeypatch, "train", "dev", "validation")
+    with pytest.raises(InputError, match="one split for valid, got 'dev' and 'validation'"):
+        task_from("hf://imdb", inputs="text", target="label")
+    loading(monkeypatch, "default")
+    with pytest.raises(InputError, match="expected a split 'train', got default"):
+        task_from("hf://imdb", inputs="text", target="label")

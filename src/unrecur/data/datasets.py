@@ -12,7 +12,7 @@ from unrecur._check import InputError
 from unrecur.data.findings import Findings, View, measure
 from unrecur.data.held_out import held_out
 from unrecur.data.hub import PREFIX, load_hub
-from unrecur.data.items import ItemReader, part, words_of
+from unrecur.data.items import ItemReader, Numbered, part, taken, words_of
 from unrecur.data.losses import bernoulli_nll, categorical_nll, squared_error
 from unrecur.data.scores import accuracy
 from unrecur.data.sequences import SPLITS, Split
@@ -22,9 +22,10 @@ from unrecur.data.vocabulary import Vocabulary, label_names, vocabulary_of
 Loss = Literal["categorical", "bernoulli", "squared"]
 NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train",),
-    "valid": ("valid", "validation", "dev"),
+    "valid": ("valid", "val", "dev", "validation"),
     "test": ("test",),
 }
+KNOWN = tuple(chain.from_iterable(NAMES.values()))
 HELD_SHARE = 0.15
 MOST_WORDS = 20_000
 
@@ -45,18 +46,20 @@ def task_from(
     """Make a task of data in Python.
 
     Each split is an iterable of items: pairs (x, target), or rows with columns that `inputs` and
-    `target` name. Lists and streams are read at once; a `torch.utils.data.Dataset` with a length,
-    or one of Hugging Face's, is read once to measure it, and then when it is needed.
+    `target` name. Lists and streams are read at once, and what a stream gives is copied; a
+    `torch.utils.data.Dataset` with a length, or one of Hugging Face's, is read once to measure it,
+    and then when it is needed.
 
     What an item holds says what it is. Inputs: whole numbers [time] are token ids, other numbers
     [time] or [time, features] are features, a text or a list of words is read as words. Targets:
     whole numbers or texts are classes, others are numbers; one for each step, or a single one for
-    the whole sequence, which is then predicted at the last step.
+    the whole sequence, which is then predicted at the last step. Where the first item has text,
+    all have.
 
     Args:
-        train: What to learn from; or all splits, as a mapping with "train", "valid" (or
-            "validation", "dev") and "test", or as an address on the hub, "hf://name",
-            "hf://owner/name" or "hf://owner/name/config".
+        train: What to learn from; or all splits, as a mapping with "train", "valid" (or "val",
+            "dev", "validation") and "test", or as an address on the hub, "hf://name",
+            "hf://owner/name" or "hf://owner/name/config", where splits of other names are left out.
         valid: What to choose by; left out, 15% of `train` are held out.
         test: What to report on; left out, 15% of `train` are held out.
         inputs: Where in an item the inputs are: a position, or the name of a column.
@@ -72,8 +75,9 @@ def task_from(
         The task. What was inferred is in its notes.
 
     Raises:
-        InputError: A split is missing or empty, an item is malformed (it is named), the hub cannot
-            be reached, or the loss does not fit the target.
+        InputError: A split is missing, empty, given twice or of an unknown name, an item is
+            malformed or of another kind than the first (it is named), the hub cannot be reached,
+            or the loss does not fit the target.
 
     Example:
         >>> import torch
@@ -109,24 +113,14 @@ def _sources(
     train: Any, valid: Any, test: Any, columns: list[int | str]
 ) -> tuple[dict[Split, Source], list[str]]:
     """Find the items of each split, and which of them belong to it; and say what was held out."""
-    if isinstance(train, str):
-        if not train.startswith(PREFIX):
-            raise InputError(
-                f"expected data, or an address '{PREFIX}name', got '{train}'. Files are studied "
-                "with `unrecur study FILE`."
-            )
-        train = load_hub(train)
-    given: dict[Split, Any] = {"train": train, "valid": valid, "test": test}
-    if isinstance(train, Mapping):
-        given = {s: next((train[n] for n in NAMES[s] if n in train), None) for s in SPLITS}
-    if given["train"] is None:
-        raise InputError(f"expected a split 'train', got {', '.join(train) or 'none'}.")
+    given, notes = _given(train, valid, test)
     items = {
-        split: _items(given[split], split, columns) for split in SPLITS if given[split] is not None
+        split: _items(given[split], split, columns)
+        for split in SPLITS
+        if split == "train" or given[split] is not None
     }
     left = np.arange(len(items["train"]))
     sources: dict[Split, Source] = {}
-    notes = []
     for split in ("valid", "test"):
         if split in items:
             sources[split] = items[split], np.arange(len(items[split]))
@@ -143,15 +137,66 @@ def _sources(
     return {"train": (items["train"], left), **sources}, notes
 
 
+def _given(train: Any, valid: Any, test: Any) -> tuple[dict[Split, Any], list[str]]:
+    """Find the data of each split, None where there are none; and say what was left out."""
+    if not isinstance(train, str | Mapping):
+        return {"train": train, "valid": valid, "test": test}, []
+    if isinstance(train, str) and not train.startswith(PREFIX):
+        raise InputError(
+            f"expected data, or an address '{PREFIX}name', got '{train}'. Files are studied with "
+            "`unrecur study FILE`."
+        )
+    beside = [name for name, data in (("valid", valid), ("test", test)) if data is not None]
+    if beside:
+        raise InputError(
+            "expected all splits in one place, as `train` is a mapping or an address, got "
+            f"{' and '.join(f'{name}=' for name in beside)} too. Give one mapping with all splits."
+        )
+    splits = load_hub(train) if isinstance(train, str) else train
+    unknown = ", ".join(repr(name) for name in splits if name not in KNOWN)
+    if unknown and isinstance(train, Mapping):
+        raise InputError(
+            "expected the splits 'train', 'valid' (or 'val', 'dev', 'validation') and 'test', got "
+            f"{unknown}. Rename what is one of these, and leave the others out."
+        )
+    notes = [f"Splits of {train} of other names were left out: {unknown}."] if unknown else []
+    return _by_name(splits), notes
+
+
+def _by_name(splits: Mapping[str, Any]) -> dict[Split, Any]:
+    """Find each split by one of its names."""
+    found: dict[Split, Any] = dict.fromkeys(SPLITS)
+    for split in SPLITS:
+        names = [name for name in NAMES[split] if name in splits]
+        if len(names) > 1:
+            raise InputError(
+                f"expected one split for {split}, got {' and '.join(map(repr, names))}. Give a "
+                "mapping with one of them."
+            )
+        if names:
+            found[split] = splits[names[0]]
+    if "train" not in splits:
+        raise InputError(f"expected a split 'train', got {', '.join(splits) or 'none'}.")
+    return found
+
+
 def _items(data: Any, split: Split, columns: list[int | str]) -> Any:
     """Take data as they are where items can be had by number; else read them."""
+    if hasattr(data, "columns") and hasattr(data, "shape"):
+        raise InputError(
+            f"{split}: expected items (x, target), got {type(data).__name__}, a table. Where its "
+            "rows are sequences, give them as a list, as pandas' frame.to_dict('records') does, "
+            "with inputs= and target=. Where they are steps, save it as .csv or .parquet, and give "
+            "the path to unrecur.own_task."
+        )
     by_number = hasattr(data, "__len__") and hasattr(data, "__getitem__")
     if by_number and not isinstance(data, IterableDataset):
         # A data set of Hugging Face's decodes what is taken only.
         chosen = set(columns) <= set(getattr(data, "column_names", ()))
         items = data.select_columns(columns) if chosen else data
+        items = items if isinstance(items, list | tuple) else Numbered(items, split)
     elif isinstance(data, Iterable):
-        items = list(data)
+        items = [taken(item, columns, f"{split} item {n}") for n, item in enumerate(data)]
     else:
         raise InputError(f"{split}: expected items (x, target), got {type(data).__name__}.")
     if not len(items):
@@ -173,18 +218,18 @@ def _reader(
             yield [value] if key == target and isinstance(value, str) else words_of(value) or []
 
     items, index = sources["train"]
-    first = items[int(index[0])]
+    first, where = items[int(index[0])], f"train item {index[0]}"
     vocabulary: Vocabulary | None = None
     labels: tuple[str, ...] = ()
     notes: list[str] = []
-    if words_of(part(first, inputs, "train item 0")) is not None:
+    if words_of(part(first, inputs, where)) is not None:
         known = vocabulary_of(texts("train", inputs))
         vocabulary = Vocabulary(known.words[:MOST_WORDS])
         notes.append(
             f"Inputs are read as words; the {len(vocabulary) - 1:,} most frequent of the "
             f"{len(known) - 1:,} of the training split have ids, others are read as <unk>."
         )
-    if words_of(part(first, target, "train item 0")) is not None:
+    if words_of(part(first, target, where)) is not None:
         every = {split: chain.from_iterable(texts(split, target)) for split in SPLITS}
         labels, late = label_names(every["train"], chain(every["valid"], every["test"]), "label")
         notes += [f"Labels are numbered: {', '.join(labels[:20])}.", *late]

@@ -1,6 +1,6 @@
 """From an item of somebody's data set to the inputs and targets of a sequence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,38 @@ from unrecur.data.losses import IGNORED
 from unrecur.data.segmentation import segment
 from unrecur.data.sequences import Pair
 from unrecur.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A data set that gives its items by number; one that cannot be had is named.
+
+    Attributes:
+        items: The data set.
+        name: What it is, for messages.
+    """
+
+    items: Any
+    name: str
+
+    def __len__(self) -> int:
+        try:
+            return len(self.items)
+        except TypeError as error:
+            kind = type(self.items).__name__
+            raise InputError(
+                f"{self.name}: expected items (x, target), got {kind} ({error})."
+            ) from error
+
+    def __getitem__(self, number: int) -> Any:
+        try:
+            return self.items[number]
+        except LookupError as error:
+            raise InputError(
+                f"{self.name} item {number}: expected an item at each number below the length, "
+                f"{len(self)}, got {type(error).__name__} ({error}). Mend the data set's __len__ "
+                "or __getitem__, or give a list."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -51,6 +83,7 @@ class ItemReader:
     def _inputs(self, value: Any, where: str) -> Tensor:
         """Read inputs."""
         words = words_of(value)
+        _check_kind(value, words is not None, self.vocabulary is not None, f"{where}, inputs")
         if words is not None and self.vocabulary is not None:
             value = self.vocabulary.ids(words)
         x = _tensor(value, f"{where}, inputs")
@@ -66,6 +99,7 @@ class ItemReader:
     def _target(self, value: Any, steps: int, where: str) -> Tensor:
         """Read a target: of each step, or of the whole."""
         words = [value] if isinstance(value, str) else words_of(value)
+        _check_kind(value, words is not None, bool(self.labels), f"{where}, target")
         if words is not None:
             numbers = [self.labels.index(word) for word in words]
             value = numbers[0] if isinstance(value, str) else numbers
@@ -111,6 +145,35 @@ def part(item: Any, key: int | str, where: str) -> Any:
     )
 
 
+def taken(item: Any, keys: Iterable[int | str], where: str) -> dict[int | str, Any]:
+    """Copy parts of an item, so that they stay when its arrays are used again for the next one.
+
+    Args:
+        item: The item.
+        keys: Which parts.
+        where: Names the item.
+
+    Returns:
+        The parts.
+
+    Raises:
+        InputError: It has not all of them.
+    """
+    return {key: _copy(part(item, key, where)) for key in keys}
+
+
+def _copy(value: Any) -> Any:
+    """Copy what can change."""
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, list | tuple):
+        return [_copy(one) for one in value]
+    array = np.array(value)
+    return array if array.ndim or isinstance(value, np.ndarray) else value
+
+
 def words_of(value: Any) -> list[str] | None:
     """Give the words of a text.
 
@@ -122,14 +185,27 @@ def words_of(value: Any) -> list[str] | None:
     """
     if isinstance(value, str):
         return [token.text for token in segment(value)]
-    is_list = isinstance(value, Sequence | np.ndarray) and len(value) > 0
-    return [str(word) for word in value] if is_list and isinstance(value[0], str) else None
+    is_list = isinstance(value, Sequence) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    words = is_list and len(value) > 0 and all(isinstance(word, str) for word in value)
+    return [str(word) for word in value] if words else None
+
+
+def _check_kind(value: Any, is_text: bool, wanted: bool, where: str) -> None:
+    """Check that a part is text where text is wanted, and only there."""
+    if is_text != wanted:
+        raise InputError(
+            f"{where}: expected {'text' if wanted else 'numbers'}, as the first item of the "
+            f"training split has, got {type(value).__name__}, {'text' if is_text else 'no text'}. "
+            "Give all items as text (a text or a list of words), or all as numbers."
+        )
 
 
 def _tensor(value: Any, where: str) -> Tensor:
     """Read numbers: whole ones as int64, others as float32."""
     try:
         array = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+        array = array.detach().cpu()
+        array = array if array.layout is torch.strided else array.to_dense()
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{where}: expected numbers, or text, got {type(value).__name__} ({error})."
