@@ -1,6 +1,7 @@
 """MIDI files as piano rolls: round trips, the grid, what is left out, hostile files."""
 
 import io
+import os
 import random
 import struct
 
@@ -302,6 +303,23 @@ def test_a_new_file_moves_no_other(folder):
     after = hashes()
     assert all(before[split] <= after[split] for split in SPLITS)
     assert sum(map(len, after.values())) == 40
+
+
+def test_folders_of_splits_have_several_names(tmp_path):
+    for seed, name in enumerate(("Train", "VAL", "Test")):
+        for number in range(3 - seed):
+            spans = spans_of(random_roll(10 * seed + number), 120, held=False)
+            save(tmp_path / name / f"{number}.mid", track(*notes(*spans)))
+    (tmp_path / "Test" / "0.wav").write_bytes(b"")
+    task = midi_task(tmp_path)
+    assert [len(task.splits[split]) for split in SPLITS] == [3, 2, 1]
+    assert task.notes[-1] == "Files of the folder that are not used: 1, the first Test/0.wav."
+
+
+def test_a_pipe_is_no_music(tmp_path):
+    os.mkfifo(tmp_path / "a.mid")
+    with pytest.raises(InputError, match=r"a\.mid: expected a file"):
+        read_midi(tmp_path / "a.mid")
 
 
 def test_one_file_without_notes_stops_with_its_name(folder):

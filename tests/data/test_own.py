@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import shutil
 
 import mido
 import numpy as np
@@ -18,11 +20,11 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def split_files(folder, suffix, content):
-    """Write the same content for each split."""
+def split_files(folder, suffix, content, end="{}\n"):
+    """Write nearly the same content for each split: its end has the name of the split."""
     folder.mkdir()
     for split in ("train", "dev", "test"):
-        (folder / f"{split}{suffix}").write_text(content)
+        (folder / f"{split}{suffix}").write_text(content + end.format(split))
     return folder
 
 
@@ -49,14 +51,14 @@ def texts(place):
 
 
 def tagged(place):
-    return split_files(place / "tags", ".conll", SENTENCES * 3), [], {}
+    return split_files(place / "tags", ".conll", SENTENCES * 3, "{}\tO\n"), [], {}
 
 
 def slots(place):
     for split in ("train", "valid", "test"):
         folder = place / "slots" / split
         folder.mkdir(parents=True)
-        (folder / "seq.in").write_text("play blues\nrain in paris\n")
+        (folder / "seq.in").write_text(f"play blues\nrain in {split}\n")
         (folder / "seq.out").write_text("O B-genre\nB-weather O B-city\n")
     return place / "slots", [], {}
 
@@ -64,7 +66,8 @@ def slots(place):
 def languages(place):
     folder = split_files(place / "pairs", ".en", "a dog runs\ntwo dogs run\n" * 30)
     for split in ("train", "dev", "test"):
-        (folder / f"{split}.de").write_text("ein Hund rennt\nzwei Hunde rennen\n" * 30)
+        german = "ein Hund rennt\nzwei Hunde rennen\n" * 30
+        (folder / f"{split}.de").write_text(f"{german}{split}\n")
     return folder, ["de"], {}
 
 
@@ -73,13 +76,14 @@ def questions(place):
     asked = [{"id": f"q{n}", "question": "Where?", "answers": [answer]} for n in range(3)]
     article = {"paragraphs": [{"context": "She is in Paris now.", "qas": asked}]}
     content = [{**article, "title": f"article {n}"} for n in range(9)]
-    return split_files(place / "asked", ".json", json.dumps({"data": content})), [], {}
+    end = '", "data": ' + json.dumps(content).replace("{", "{{").replace("}", "}}") + "}}"
+    return split_files(place / "asked", ".json", '{"version": "', "{}" + end), [], {}
 
 
 def series(place):
     head = "@problemName Toy\n@timeStamps false\n@univariate true\n@classLabel true a b\n@data\n"
-    rows = "".join(f"{n % 3},{n % 5},1.5,{n % 2}:{'ab'[n % 2]}\n" for n in range(30))
-    for part in ("TRAIN", "TEST"):
+    for part, last in (("TRAIN", 1.5), ("TEST", 2.5)):
+        rows = "".join(f"{n % 3},{n % 5},{last},{n % 2}:{'ab'[n % 2]}\n" for n in range(30))
         (place / f"Toy_{part}.ts").write_text(head + rows)
     return place / "Toy_TRAIN.ts", [], {}
 
@@ -163,3 +167,131 @@ def test_other_things_are_refused_with_what_is_known(tmp_path):
         own_task(str(tmp_path / "missing.csv"))
     with pytest.raises(InputError, match="--target and --inputs"):
         own_task("hf://name")
+
+
+# What a folder holds
+
+
+@pytest.mark.parametrize(
+    ("make", "added", "message"),
+    [
+        (texts, ["train.1.txt"], r"one file or folder for train, got train\.1\.txt, train\.txt"),
+        (texts, ["train.md"], r"for train, got train\.md, train\.txt"),
+        (texts, ["train.txt.gz"], r"for train, got train\.txt, train\.txt\.gz"),
+        (texts, ["VALID.TXT"], r"for valid, got VALID\.TXT, dev\.txt"),
+        (tagged, ["test.bio"], r"for test, got test\.bio, test\.conll"),
+        (slots, ["dev"], "for valid, got dev, valid"),
+        (questions, ["validation.json"], r"for valid, got dev\.json, validation\.json"),
+        (sounds, ["val/a.wav"], "for valid, got val, valid"),
+        (music, ["Train/a.mid"], "for train, got Train, train"),
+        (languages, ["train.fr"], r"for train, got train\.de, train\.en, train\.fr"),
+        (languages, ["val.en"], r"valid in de and en.*got dev\.de, dev\.en, val\.en"),
+    ],
+)
+def test_several_files_for_a_split_are_refused_by_name(make, added, message, tmp_path):
+    place, target, options = make(tmp_path)
+    for name in added:
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text("a\n")
+    with pytest.raises(InputError, match=message):
+        own_task(str(place), target, **options)
+
+
+@pytest.mark.parametrize("make", [texts, tagged, slots, languages, questions, sounds, music])
+def test_files_that_are_not_used_are_counted(make, tmp_path):
+    place, target, options = make(tmp_path)
+    task = own_task(str(place), target, **options)
+    assert not any("not used" in note for note in task.notes)
+    (place / "more" / "deep").mkdir(parents=True)
+    (place / "more" / "empty.wav").mkdir()
+    (place / "more" / "deep" / "b.mp3").write_bytes(b"")
+    (place / "more" / "gone.wav").symlink_to(tmp_path / "none")
+    (place / "more" / "round").symlink_to(place)
+    (place / "extra.kar").write_bytes(b"")
+    (place / ".DS_Store").write_bytes(b"")
+    (place / ".git").mkdir()
+    (place / ".git" / "HEAD").write_bytes(b"")
+    noted = own_task(str(place), target, **options)
+    note = "Files of the folder that are not used: 4, the first extra.kar."
+    assert sorted(noted.notes) == sorted((*task.notes, note))
+    assert noted.hashes == task.hashes
+
+
+@pytest.mark.parametrize("make", [sounds, music])
+def test_splits_may_be_links(make, tmp_path):
+    place, target, options = make(tmp_path)
+    task = own_task(str(place), target, **options)
+    for path in list(place.iterdir()):
+        path.symlink_to(path.rename(tmp_path / path.name))
+    assert own_task(str(place), target, **options).hashes == task.hashes
+
+
+def test_sounds_beside_the_splits_are_counted(tmp_path):
+    place, _, _ = sounds(tmp_path)
+    for name in ("extra.wav", "train2/e.wav"):
+        (place / name).parent.mkdir(exist_ok=True)
+        shutil.copy(place / "train" / "one.wav", place / name)
+    assert "not used: 2, the first extra.wav." in own_task(str(place)).notes[-3]
+
+
+@pytest.mark.parametrize("make", [texts, tagged, slots, languages, questions, sounds, music])
+def test_splits_have_names_in_any_case(make, tmp_path):
+    place, target, options = make(tmp_path)
+    task = own_task(str(place), target, **options)
+    for path in list(place.iterdir()):
+        other = path.name.replace("valid", "Dev").replace("t", "T")
+        path.rename(path.with_name(other))
+    assert own_task(str(place), target, **options).hashes == task.hashes
+
+
+@pytest.mark.parametrize("make", [texts, tagged, slots, languages, questions, sounds, music])
+def test_a_file_in_two_splits_is_refused(make, tmp_path):
+    place, target, options = make(tmp_path)
+    for path in place.glob("train*"):
+        other = place / path.name.replace("train", "test")
+        if path.is_dir():
+            shutil.rmtree(other)
+            shutil.copytree(path, other)
+        else:
+            shutil.copy(path, other)
+    with pytest.raises(InputError, match="same file in two splits"):
+        own_task(str(place), target, **options)
+
+
+def test_a_text_and_its_gzip_file_are_the_same(tmp_path):
+    place, _, _ = texts(tmp_path)
+    (place / "test.txt").unlink()
+    (place / "test.txt.gz").write_bytes(gzip.compress((place / "train.txt").read_bytes()))
+    with pytest.raises(InputError, match=r"train\.txt and .*test\.txt\.gz are the same file"):
+        own_task(str(place))
+
+
+def test_upper_case_names_are_inflated(tmp_path):
+    path, _, _ = text(tmp_path)
+    other = path.rename(path.with_name("SÖNG.TXT.GZ"))
+    task = own_task(str(other), level="byte")
+    assert (task.name, task.title) == ("SÖNG", "SÖNG.TXT, next byte")
+    place, target, options = languages(tmp_path)
+    before = own_task(str(place), target, **options).hashes
+    for path in list(place.iterdir()):
+        path.with_name(f"{path.name.upper()}.GZ").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert own_task(str(place), target, **options).hashes == before
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "A_TRAIN.ts", "a.mat", "a.txt.gz"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_pipes_and_devices_are_no_files(make, name, tmp_path):
+    make(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name}: expected a file, got a folder, a pipe or"):
+        own_task(str(tmp_path / name), ["x"] if name == "a.csv" else [])
+
+
+@pytest.mark.parametrize("make", [texts, tagged, languages, questions])
+def test_a_pipe_in_a_folder_is_no_file(make, tmp_path):
+    place, target, options = make(tmp_path)
+    path = max(place.glob("test*"))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match=f"{path.name}: expected a file, got a folder, a pipe"):
+        own_task(str(place), target, **options)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import pickle
 import struct
 
@@ -193,6 +194,25 @@ def test_bad_files_are_refused_by_name(tmp_path, make, message):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "order", "options"),
+    [("RIFF", "<I", {}), ("RIFX", ">I", {"endian": "BIG"}), ("RF64", None, {"format": "RF64"})],
+)
+def test_a_wav_whose_data_are_cut_off_is_refused(tmp_path, kind, order, options):
+    whole = write(tmp_path / "a.wav", noise(4000), **options).read_bytes()
+    path = tmp_path / "cut.wav"
+    assert whole[:4] == kind.encode()
+    for size in (len(whole) - 1, 3000):
+        length = struct.pack(order, size - 8) if order else whole[4:8]
+        path.write_bytes(whole[:4] + length + whole[8:size])
+        with pytest.raises(CorruptFileError, match=f"{len(whole):,} bytes promised, {size:,} th"):
+            open_sounds([tmp_path / "a.wav", path])
+    # The byte behind an odd number of them may be left out.
+    odd = write(path, noise(9), subtype="PCM_U8", **options).read_bytes()
+    path.write_bytes(odd[:-1])
+    assert open_sounds([path]).lengths.tolist() == [9]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.5, 1.0001])
 def test_samples_out_of_range_are_refused_by_place(tmp_path, value):
     path = write(tmp_path / "a.wav", floats(value), subtype="FLOAT")
@@ -279,6 +299,56 @@ def test_folders_named_after_splits_are_the_splits(tmp_path):
     write(tmp_path / "test" / "b.wav", noise(20, 0))
     with pytest.raises(InputError, match="same file in two splits"):
         sound_folder(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "DEV", "Test.1")])
+def test_folders_of_splits_have_several_names(tmp_path, names):
+    for seed, name in enumerate(names):
+        for number in range(6):
+            write(tmp_path / name / f"{number}.wav", noise(20, 10 * seed + number))
+    task = sound_folder(tmp_path)
+    for split, name in zip(SPLITS, names, strict=True):
+        paths = task.splits[split].recordings.paths
+        assert {path.parent.name for path in paths} == {name}
+        assert len(paths) == 6
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    for seed, split in enumerate(SPLITS):
+        write(tmp_path / "there" / split / f"{split}.wav", noise(20, seed))
+        (tmp_path / "here" / split).mkdir(parents=True)
+        (tmp_path / "here" / split / "link").symlink_to(tmp_path / "there" / split)
+        (tmp_path / "there" / split / "round").symlink_to(tmp_path / "here" / split)
+    assert splits_of(tmp_path / "here") == {split: [f"{split}.wav"] for split in SPLITS}
+
+
+def test_some_folders_of_splits_without_the_others_are_refused(tmp_path):
+    for number in range(30):
+        write(tmp_path / f"{'test' if number % 2 else 'train'}" / f"{number}.wav", noise(9, number))
+    with pytest.raises(InputError, match="got train, test and nothing for valid"):
+        sound_folder(tmp_path)
+    for split in ("train", "test"):
+        (tmp_path / split).rename(tmp_path / f"{split}ing")
+    assert sum(map(len, splits_of(tmp_path).values())) == 30
+
+
+def test_a_file_for_each_split_is_that_split(tmp_path):
+    for seed, name in enumerate(("train.wav", "dev.wav", "test.WAV")):
+        write(tmp_path / name, noise(20, seed))
+    named = {"train": ["train.wav"], "valid": ["dev.wav"], "test": ["test.WAV"]}
+    assert splits_of(tmp_path) == named
+    (tmp_path / "dev.wav").rename(tmp_path / "other.wav")  # a recording may be called test
+    for number in range(30):
+        write(tmp_path / f"{number}.wav", noise(20, 10 + number))
+    assert sum(map(len, splits_of(tmp_path).values())) == 33
+
+
+def test_pipes_are_no_recordings(folder):
+    os.mkfifo(folder / "pipe.wav")
+    task = sound_folder(folder)
+    assert "Files of the folder that are not used: 1, the first pipe.wav." in task.notes
+    with pytest.raises(InputError, match=r"pipe\.wav: expected a file, got a folder, a pipe or"):
+        open_sounds([folder / "pipe.wav"])
 
 
 def test_a_split_without_files_is_refused_with_the_cure(tmp_path):

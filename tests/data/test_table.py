@@ -208,6 +208,14 @@ def test_bad_json_lines_are_named(content, message, tmp_path):
         read_table(write(tmp_path, content, "x.jsonl"))
 
 
+def test_packed_tables_in_capitals_and_with_padding(tmp_path):
+    content = gzip.compress(b"a,b\n1,2\n3,4\n")
+    table = read_table(write(tmp_path, content, "X.CSV.GZ"))
+    assert table.frame["b"].to_list() == [2.0, 4.0]
+    with pytest.raises(CorruptFileError, match=r"p\.csv\.gz.*gzip"):
+        read_table(write(tmp_path, content + bytes(100), "p.csv.gz"))
+
+
 def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"expected a table in one of .*got '\.xls'"):
         read_table(write(tmp_path, "x", "x.xls"))

@@ -397,6 +397,20 @@ def test_numbers_that_make_no_sense_are_refused(files, tmp_path, options, messag
         language_task("t", "T", files, cache=tmp_path, **options)
 
 
+@pytest.mark.parametrize("level", ["word", "byte"])
+def test_the_same_text_in_two_splits_is_refused(files, tmp_path, level):
+    files["test"] = compressed(tmp_path / "Test.TXT.GZ", files["train"].read_bytes())
+    with pytest.raises(InputError, match=r"train\.txt and .*Test\.TXT\.GZ are the same file"):
+        language_task("t", "T", files, level, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir])
+def test_what_is_no_file_is_not_opened(make, tmp_path):
+    make(tmp_path / "a.txt")
+    with pytest.raises(InputError, match=r"a\.txt: expected a file, got a folder, a pipe or a dev"):
+        tokenized(tmp_path / "a.txt", "byte", cache=tmp_path / "cache")
+
+
 def test_missing_and_empty_files_are_named(files, tmp_path):
     with pytest.raises(InputError, match=r"got none for valid, test"):
         tokenized({"train": files["train"]}, "byte", cache=tmp_path)

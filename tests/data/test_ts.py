@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 
 import numpy as np
 import pytest
@@ -130,6 +131,7 @@ def test_round_trip(tmp_path_factory, series):
         ("@equalLength false", "@equalLength true", r"line 11: expected 3 steps.*got 2"),
         ("10,20,30", "10,20", "line 10: expected as many values of feature 2 as of the first"),
         ("4,5:", "4,five:", "line 11, column 3: expected a number.*got 'five'"),
+        ("4,5:", "4,5_0:", "line 11, column 3: expected a number, or '.' where.*got '5_0'"),
         ("4,5:", "4,inf:", "line 11, column 3: expected a number.*got 'inf'"),
         ("4,5:-1.5e1,NaN", "4,5:-1.5e1,", "line 11, column 12: expected a number.*got ''"),
         (
@@ -147,10 +149,10 @@ def test_malformed_files_are_refused_by_line_and_column(tmp_path, old, new, mess
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("label", ["?", "nan", "x", ""])
+@pytest.mark.parametrize("label", ["?", "nan", "x", "", "1_0"])
 def test_a_number_to_predict_must_be_one(tmp_path, label):
     path = write(tmp_path / "a.ts", f"{NUMBERS}1,2:{label}\n")
-    with pytest.raises(InputError, match="line 6, column 5"):
+    with pytest.raises(InputError, match=r"line 6, column 5: expected a number, got '[^']*'\.$"):
         read_ts(path)
 
 
@@ -221,11 +223,12 @@ def slow_fill(values, mean, deviation):
 def test_missing_values_are_the_last_known_and_marked(tmp_path):
     nan = math.nan
     values = [[nan, 1.0], [2.0, 2.0], [nan, 3.0], [4.0, 6.0]]
-    one = LabelledSeries([np.array(values)], ["a"], ("a", "b"))
-    task = whole_series_task("t", "T", {"train": one, "valid": one, "test": one})
+    one = LabelledSeries([np.array(values)] * 2, ["a", "b"], ("a", "b"))
+    other = LabelledSeries([np.array(values)[:3]], ["a"], ("a", "b"))
+    task = whole_series_task("t", "T", {"train": one, "valid": one, "test": other})
     assert task.in_features == 3
     filled = slow_fill([row[0] for row in values], 3.0, 1.0)
-    x = task.splits["test"][0][0]
+    x = task.splits["train"][0][0]
     assert x[:, [0, 2]].tolist() == [list(row) for row in filled]
     assert x[:, 1].tolist() == pytest.approx([(v - 3) / math.sqrt(3.5) for v in (1, 2, 3, 6)])
     assert "1 features miss values" in task.notes[1]
@@ -243,7 +246,8 @@ def test_a_gap_in_test_alone_is_marked_too(tmp_path):
 
 def test_constant_and_empty_features(tmp_path):
     series = LabelledSeries([np.array([[7.0, 1.0], [7.0, 2.0]])] * 2, ["a", "b"], ("a", "b"))
-    task = whole_series_task("t", "T", {"train": series, "valid": series, "test": series})
+    other = LabelledSeries([np.array([[7.0, 1.5], [7.0, 2.5]])], ["a"], ("a", "b"))
+    task = whole_series_task("t", "T", {"train": series, "valid": series, "test": other})
     assert task.splits["test"][0][0][:, 0].tolist() == [0, 0]
     assert "1 features are constant" in task.notes[1]
     empty = LabelledSeries([np.array([[np.nan, 1.0]])] * 2, ["a", "b"], ("a", "b"))
@@ -264,6 +268,35 @@ def test_splits_must_fit_together(tmp_path):
     write(tmp_path / "z.ts", "@classLabel true a b\n@data\n1,2:a\n3,4:b\n")
     with pytest.raises(InputError, match=r"z\.ts: expected a class with two different series"):
         ts_task(tmp_path / "z.ts", train)
+
+
+def test_a_class_that_training_lacks_is_noted(tmp_path):
+    train = problem(tmp_path)
+    test = tmp_path / "Toy_TEST.ts"
+    assert not any("outside the training split" in note for note in ts_task(train).notes)
+    write(test, test.read_text().replace("true a b", "true a b c") + "1,2,3:c\n")
+    task = ts_task(train)
+    assert "1 label occurs outside the training split only: c." in task.notes
+    assert task.out_features == 3
+
+
+def test_a_single_class_is_nothing_to_learn(tmp_path):
+    train = problem(tmp_path)
+    write(train, train.read_text().replace(":b\n", ":a\n"))
+    with pytest.raises(InputError, match="two classes or more in training, got only 'a'"):
+        ts_task(train)
+
+
+@pytest.mark.parametrize("head", [NUMBERS, "@dimensions 1\n@classLabel true 0 1\n@data\n"])
+def test_what_was_trained_on_is_not_tested(tmp_path, head):
+    train, test = tmp_path / "A_TRAIN.ts", tmp_path / "A_TEST.ts"
+    body = [*lines_of(20, 0, label=lambda i: i % 2)]
+    write(train, head + "".join(body))
+    write(test, head + "".join(reversed(body)))
+    with pytest.raises(InputError, match="that are in no other split, got none: all 20 are"):
+        ts_task(train)
+    write(test, head + "".join(body[:3]) + "1,2,3:1\n")
+    assert ts_task(train).notes[-1] == "3 of the 4 series of test are in another split too."
 
 
 def test_numbers_are_scaled_and_scored_in_their_unit(tmp_path):
@@ -292,3 +325,12 @@ def test_numbers_are_scaled_and_scored_in_their_unit(tmp_path):
     write(train, NUMBERS + "1,2:5\n2,3:5\n4,4:5\n")
     with pytest.raises(InputError, match=r"numbers to predict that differ in training, got 5\.0"):
         ts_task(train)
+
+
+def test_packed_files_in_capitals_are_inflated_and_pipes_refused(tmp_path):
+    path = tmp_path / "A.TS.GZ"
+    path.write_bytes(gzip.compress((NUMBERS + "1,2,3:4\n").encode()))
+    assert read_ts(path).labels == [4.0]
+    os.mkfifo(tmp_path / "pipe.ts")
+    with pytest.raises(InputError, match="expected a file, got"):
+        read_ts(tmp_path / "pipe.ts")

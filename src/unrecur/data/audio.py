@@ -14,7 +14,7 @@ from unrecur import _check
 from unrecur._check import InputError
 from unrecur.data.floors import token_floors
 from unrecur.data.losses import categorical_bits
-from unrecur.data.own_files import split_folder
+from unrecur.data.own_files import ignored, split_folder
 from unrecur.data.quantizer import Law, Quantizer
 from unrecur.data.recordings import Recordings
 from unrecur.data.sequences import SPLITS, Pair, Split
@@ -170,5 +170,8 @@ def sound_folder(
         law=law,
         levels=levels,
         piece=piece,
-        notes=("The split is by file: " + ", ".join(f"{len(files[s])} {s}" for s in SPLITS) + ".",),
+        notes=(
+            "The split is by file: " + ", ".join(f"{len(files[s])} {s}" for s in SPLITS) + ".",
+            *ignored(folder, [path for split in SPLITS for path in files[split]]),
+        ),
     )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unrecur._check import CorruptFileError, InputError, extra
+from unrecur.data.lines import check_file
 
 LARGEST = 2**34  # bytes of an array that is read
 KINDS = (".npy", ".npz", ".wav", ".csv", ".parquet")
@@ -34,6 +35,7 @@ def read_inputs(path: Path) -> list[Tensor] | dict[str, np.ndarray]:
         InputError: It is of another kind, empty, or holds something else than numbers.
         CorruptFileError: It is damaged.
     """
+    check_file(path)
     with path.open("rb"):
         pass
     suffix = path.suffix.lower()

@@ -20,7 +20,7 @@ class Part:
     """A stretch of a text file.
 
     Attributes:
-        path: The file; one that ends in .gz is inflated.
+        path: The file; one that ends in .gz, in any case, is inflated.
         begin: Its first byte (of the inflated text).
         end: The byte after its last; None for the end of the file.
     """
@@ -28,6 +28,47 @@ class Part:
     path: Path
     begin: int = 0
     end: int | None = None
+
+
+def is_packed(path: Path) -> bool:
+    """Say whether a file is a gzip file, by its name.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Whether its name ends in .gz, in any case.
+    """
+    return path.suffix.lower() == ".gz"
+
+
+def name_inside(path: Path) -> str:
+    """Give the name that a file has once inflated.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its name, without .gz.
+
+    Example:
+        >>> name_inside(Path("song.txt.GZ"))
+        'song.txt'
+    """
+    return path.stem if is_packed(path) else path.name
+
+
+def check_file(path: Path) -> None:
+    """Check that what is there is a file: a pipe may wait for ever, and a device never ends.
+
+    Args:
+        path: The file; that none is there, who opens it says.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file, got a folder, a pipe or a device.")
 
 
 def blocks(part: Part) -> Iterator[bytes]:
@@ -41,12 +82,13 @@ def blocks(part: Part) -> Iterator[bytes]:
 
     Raises:
         CorruptFileError: It is a damaged gzip file, or one that inflates to far more than text.
-        InputError: The file ends before the part does.
+        InputError: It is no file, or ends before the part does.
     """
     path, position = part.path, part.begin
+    check_file(path)
     allowed = max(SMALL, MOST_INFLATED * path.stat().st_size)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if is_packed(path) else path.open("rb") as file:
             file.seek(part.begin)
             while part.end is None or position < part.end:
                 content = file.read(BLOCK if part.end is None else min(BLOCK, part.end - position))

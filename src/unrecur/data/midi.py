@@ -12,8 +12,9 @@ import numpy as np
 
 from unrecur import _check
 from unrecur._check import CorruptFileError, InputError
+from unrecur.data.lines import check_file
 from unrecur.data.music import KEYS, music_task
-from unrecur.data.own_files import split_folder
+from unrecur.data.own_files import ignored, split_folder
 from unrecur.data.sequences import SPLITS
 from unrecur.data.task import Task
 
@@ -128,7 +129,8 @@ def midi_task(folder: Path, per_beat: int = PER_BEAT) -> Task:
         {split: [each.roll for each in read[split]] for split in SPLITS},
     )
     every = [each for split in SPLITS for each in read[split]]
-    return dataclasses.replace(task, notes=(*task.notes, *_notes(every, per_beat)))
+    left_out = ignored(folder, [path for split in SPLITS for path in files[split]])
+    return dataclasses.replace(task, notes=(*task.notes, *_notes(every, per_beat), *left_out))
 
 
 def notes_of(track: Any) -> Iterator[MidiNote]:
@@ -158,6 +160,7 @@ def notes_of(track: Any) -> Iterator[MidiNote]:
 def _open(path: Path) -> Any:
     """Read the tracks of a MIDI file."""
     mido = _check.extra("mido", "music")
+    check_file(path)
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise CorruptFileError(

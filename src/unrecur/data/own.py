@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,32 @@ from unrecur.data.audio import SUFFIXES as SOUNDS
 from unrecur.data.audio import sound_folder
 from unrecur.data.datasets import task_from
 from unrecur.data.hub import PREFIX
+from unrecur.data.lines import check_file, name_inside
 from unrecur.data.midi import SUFFIXES as SCORES
 from unrecur.data.midi import midi_task
 from unrecur.data.music import music_task
 from unrecur.data.own_data import own_data_task
+from unrecur.data.own_files import (
+    below,
+    check_apart,
+    digest,
+    ignored,
+    named_after_splits,
+    one_each,
+)
 from unrecur.data.piano_roll import read_mat
 from unrecur.data.reading import reading_task
 from unrecur.data.sequences import SPLITS, Split
 from unrecur.data.table_files import KINDS as TABLES
+from unrecur.data.tagged_text import tagged_files
 from unrecur.data.tagging import tagging_task
 from unrecur.data.task import Task
 from unrecur.data.text import language_task, text_file_task
 from unrecur.data.translation import translation_task
 
-STEMS: dict[Split, tuple[str, ...]] = {
-    "train": ("train",),
-    "valid": ("valid", "val", "dev", "validation"),
-    "test": ("test",),
-}
-TEXTS, COLUMNS = (".txt", ".md", ".text"), (".conll", ".bio")
+TEXTS, COLUMNS, QUESTIONS = (".txt", ".md", ".text"), (".conll", ".bio"), ".json"
+Found = dict[Split, list[Path]]
+NO_LANGUAGES = {*TEXTS, *COLUMNS, QUESTIONS, ""}
 WHAT = (
     f"a table ({', '.join(TABLES)}), a text ({', '.join(TEXTS)}), series (.ts), piano rolls "
     "(.mat), an address hf://NAME, or a folder of recordings (.wav, .flac), of music (.mid), or of "
@@ -69,9 +77,9 @@ def own_task(place: str, target: Sequence[str] = (), **options: Any) -> Task:
 
 def _of_file(path: Path, target: Sequence[str], options: dict[str, Any]) -> Task:
     """Make a task of one file."""
-    name = path.name.lower()
-    kind = Path(name.removesuffix(".gz")).suffix
-    if name.endswith(TABLES):
+    check_file(path)
+    kind = _kind(path)
+    if path.name.lower().endswith(TABLES):
         if not target:
             raise InputError(f"{path}: say which column is to be predicted, with --target COLUMN.")
         wanted = target[0] if len(target) == 1 else list(target)
@@ -87,47 +95,60 @@ def _of_file(path: Path, target: Sequence[str], options: dict[str, Any]) -> Task
 
 def _of_folder(folder: Path, target: Sequence[str], options: dict[str, Any]) -> Task:
     """Make a task of a folder."""
-    inside = {path.suffix.lower() for path in folder.rglob("*") if path.is_file()}
+    inside = {path.suffix.lower() for path in below(folder) if path.is_file()}
     for suffixes, make in ((SCORES, midi_task), (SOUNDS, sound_folder)):
         if inside & set(suffixes):
             return _without(target, make, folder, **options)
-    name = folder.resolve().name
-    found = {split: _found(folder, split) for split in SPLITS}
-    questions = {_kind(path) for path in found["train"]} == {".json"}
-    if not all(found[split] for split in SPLITS if split != "valid" or not questions):
+    return _of_sorted(folder, target, options)
+
+
+def _of_sorted(folder: Path, target: Sequence[str], options: dict[str, Any]) -> Task:
+    """Make a task of a folder that holds something for each split."""
+    found = named_after_splits(folder)
+    kinds = {_kind(path) for path in found["train"]}
+    if kinds == {QUESTIONS} and not found["valid"]:  # questions may be held out
+        del found["valid"]
+    if not all(found.values()):
         raise InputError(
             f"{folder}: expected files or folders train, valid and test (or a folder of sound or "
             f"music). Known are {WHAT}."
         )
-    kinds = {_kind(path) for path in found["train"]}
-    if len(found["train"]) == 2:
-        return _translation(folder, found, target, options)
-    files: dict[Split, Path] = {split: paths[0] for split, paths in found.items() if paths}
-    if kinds & set(TEXTS):
-        level = options.pop("level", "word")
-        title = f"{name}, next {level}"
-        return _without(target, language_task, name, title, files, level, **options)
-    if questions:
-        splits = (files["train"], files["test"], files.get("valid"))
-        return _without(target, reading_task, name, f"{name}, answers", *splits, **options)
-    if kinds & {"", *COLUMNS}:
-        splits = (files["train"], files["valid"], files["test"])
-        return _without(target, tagging_task, name, f"{name}, tags", *splits, **options)
-    raise InputError(f"{folder}: nothing is known of its files. Known are {WHAT}.")
-
-
-def _found(folder: Path, split: Split) -> list[Path]:
-    """Find what a folder holds for a split."""
-    return sorted(path for path in folder.iterdir() if path.name.partition(".")[0] in STEMS[split])
+    languages = len(kinds) == len(found["train"]) == 2 and not kinds & NO_LANGUAGES
+    if not languages:
+        found = {split: [path] for split, path in one_each(folder, found).items()}
+    files = {split: [tagged_files(path) for path in paths] for split, paths in found.items()}
+    if not kinds & set(TEXTS):  # whose task checks that itself
+        first = {split: [each[0] for each in files[split]] for split in files}
+        check_apart({split: [(digest(path), path) for path in first[split]] for split in first})
+    task = (_translation if languages else _of_splits)(folder, found, target, options)
+    used = [path for paths in files.values() for each in paths for path in each]
+    return replace(task, notes=(*task.notes, *ignored(folder, used)))
 
 
 def _kind(path: Path) -> str:
     """Say what a file is, by its suffix; a folder has none."""
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
+    return Path(name_inside(path)).suffix.lower()
+
+
+def _of_splits(folder: Path, found: Found, target: Sequence[str], options: dict[str, Any]) -> Task:
+    """Make a task of one file, or folder, for each split."""
+    files = {split: path for split, (path,) in found.items()}
+    name, kind = folder.resolve().name, _kind(files["train"])
+    if kind in TEXTS:
+        level = options.pop("level", "word")
+        title = f"{name}, next {level}"
+        return _without(target, language_task, name, title, files, level, **options)
+    if kind == QUESTIONS:
+        splits = (files["train"], files["test"], files.get("valid"))
+        return _without(target, reading_task, name, f"{name}, answers", *splits, **options)
+    if kind in ("", *COLUMNS):
+        columns = (files[split] for split in SPLITS)
+        return _without(target, tagging_task, name, f"{name}, tags", *columns, **options)
+    raise InputError(f"{folder}: nothing is known of its files. Known are {WHAT}.")
 
 
 def _translation(
-    folder: Path, found: dict[Split, list[Path]], target: Sequence[str], options: dict[str, Any]
+    folder: Path, found: Found, target: Sequence[str], options: dict[str, Any]
 ) -> Task:
     """Make a task of two languages."""
     languages = {_kind(path)[1:] for path in found["train"]}
@@ -140,8 +161,11 @@ def _translation(
     files = {}
     for split, paths in found.items():
         by_language = {_kind(path)[1:]: path for path in paths}
-        if by_language.keys() != languages:
-            raise InputError(f"{folder}: expected {split} in {' and '.join(sorted(languages))}.")
+        if by_language.keys() != languages or len(paths) > 2:
+            raise InputError(
+                f"{folder}: expected {split} in {' and '.join(sorted(languages))}, one file each, "
+                f"got {', '.join(path.name for path in paths)}."
+            )
         source = next(language for language in languages if language != to)
         files[split] = by_language[source], by_language[to]
     return _made(translation_task, name, f"{name}, to {to}", files, **options)

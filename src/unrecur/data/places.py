@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from unrecur._check import CorruptFileError, InputError
+from unrecur.data.lines import check_file, is_packed
 
 LARGEST_TEXT = 2**31  # bytes of text that is held in memory at once
 
@@ -52,10 +53,11 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
 
     Raises:
         CorruptFileError: It is a damaged gzip file.
-        InputError: It holds more.
+        InputError: It holds more, or is no file.
     """
+    check_file(path)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if is_packed(path) else path.open("rb") as file:
             content = file.read(largest + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise CorruptFileError(

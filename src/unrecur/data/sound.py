@@ -3,15 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from unrecur import _check
 from unrecur._check import CorruptFileError, InputError
+from unrecur.data.lines import check_file
 from unrecur.data.own_files import content_hash
 
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC")
+ORDERS: dict[bytes, Literal["little", "big"]] = {
+    b"RIFF": "little",
+    b"RIFX": "big",
+    b"RF64": "little",
+}
 MOST_PER_BYTE = 10_000  # samples: silence in FLAC takes about a byte for 6,000
 
 
@@ -106,12 +112,33 @@ def _header(path: Path) -> Any:
 
 def _check_whole(path: Path) -> None:
     """Check that a wav file is not shorter than it says: soundfile would read what is there."""
+    check_file(path)
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(8)
-    promised = 8 + int.from_bytes(head[4:], "little")
-    if head[:4] == b"RIFF" and promised > size + 1:  # some leave out the last byte of padding
+        promised = _promised(file, size)
+    if promised > size:
         raise CorruptFileError(_damaged(path, f"{promised:,} bytes promised, {size:,} there"))
+
+
+def _promised(file: BinaryIO, size: int) -> int:
+    """Say how many bytes a wav file should have by what it says of itself; 0 for other files."""
+    head = file.read(12)
+    if head[:4] not in ORDERS:
+        return 0
+    order, long, at = ORDERS[head[:4]], 0, 12
+    whole = 8 + int.from_bytes(head[4:8], order) if head[:4] != b"RF64" else 0
+    if whole == size + 1:  # some leave out the last byte of padding
+        whole = size
+    while at < size:
+        file.seek(at)
+        chunk = file.read(24)
+        length = int.from_bytes(chunk[4:8], order)
+        if chunk[:4] == b"ds64":  # the lengths that RF64 has no room for
+            long = int.from_bytes(chunk[16:24], order)
+        if chunk[:4] == b"data":
+            return max(whole, at + 8 + (long or length))
+        at += 8 + length + length % 2
+    return whole
 
 
 def _check_sound(path: Path, header: Any, rate: int) -> None:

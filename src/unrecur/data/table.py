@@ -64,7 +64,8 @@ def read_table(
     source = open_table(origin)
     try:
         return _read(source, columns, time, text)
-    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
+    # Of gzip files that are padded polars says so in an OSError.
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
         cause = " ".join(str(error).split())[:200]
         raise CorruptFileError(
             f"{source.name} cannot be read as a table ({cause}). Is it whole?"

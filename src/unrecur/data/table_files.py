@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unrecur._check import CorruptFileError, InputError, extra
+from unrecur.data.lines import check_file
 from unrecur.data.text_tables import inspect, whole_lines
 
 SEPARATED = {".csv": None, ".tsv": "\t"}
@@ -69,8 +70,7 @@ def open_table(source: Any) -> Source:
     if isinstance(source, polars.DataFrame):
         return Source(source.lazy(), "the data frame")
     path = Path(source)
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: expected a file, got a folder, a pipe or a device.")
+    check_file(path)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     suffixes = [suffix.lower() for suffix in path.suffixes]

@@ -70,6 +70,26 @@ def read_tagged(path: Path, repair: bool = False) -> TaggedText:
     return text
 
 
+def tagged_files(path: Path) -> list[Path]:
+    """Say which files `read_tagged` reads.
+
+    Args:
+        path: The file in columns, or the folder.
+
+    Returns:
+        The file; or those of the words and of the tags, and that of the labels if there is one.
+
+    Raises:
+        InputError: A file is missing.
+    """
+    if not path.is_dir():
+        return [path]
+    files = [find(path, "", WORDS), find(path, "", TAGS)]
+    if any((path / f"{LABELS}{ending}").is_file() for ending in ("", ".gz")):
+        files.append(find(path, "", LABELS))
+    return files
+
+
 def _read_columns(path: Path, repair: bool) -> TaggedText:
     """Read words and tags in columns."""
     sentences: list[Sentence] = []
@@ -107,12 +127,12 @@ def _is_comment(line: str, cells: Sequence[str]) -> bool:
 
 def _read_folder(folder: Path, repair: bool) -> TaggedText:
     """Read `seq.in`, `seq.out` and `label`."""
-    word_file, tag_file = find(folder, "", WORDS), find(folder, "", TAGS)
+    word_file, tag_file, *label_file = tagged_files(folder)
     word_lines, tag_lines = _lines(word_file), _lines(tag_file)
     _same_count(word_file, word_lines, tag_file, tag_lines)
     labels: list[str] | list[None] = [None] * len(word_lines)
-    if any((folder / f"{LABELS}{ending}").is_file() for ending in ("", ".gz")):
-        labels = _read_labels(find(folder, "", LABELS), word_file, word_lines)
+    if label_file:
+        labels = _read_labels(label_file[0], word_file, word_lines)
     sentences: list[Sentence] = []
     repairs = 0
     for number, (line, label) in enumerate(zip(word_lines, labels, strict=True), 1):

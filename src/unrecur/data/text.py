@@ -10,7 +10,9 @@ from unrecur import _check
 from unrecur.core.model import AbstractSequenceModel
 from unrecur.data.corpus import Corpus, Report, tokenized
 from unrecur.data.floors import token_floors
+from unrecur.data.lines import name_inside
 from unrecur.data.losses import categorical_bits, categorical_nll
+from unrecur.data.own_files import check_apart
 from unrecur.data.scores import perplexity
 from unrecur.data.sequences import SPLITS, Split
 from unrecur.data.task import Score, Task
@@ -56,7 +58,8 @@ def language_task(
         The task.
 
     Raises:
-        InputError: A file is empty, too short or no UTF-8, or a number is out of range.
+        InputError: A file is empty, too short or no UTF-8, two splits have the same text, or a
+            number is out of range.
         CorruptFileError: A gzip file is damaged.
 
     Example:
@@ -71,6 +74,8 @@ def language_task(
     """
     _check.positive_integer(piece, "piece")
     corpus = tokenized(files, level, vocabulary, cache, report)
+    if not isinstance(files, Path):
+        check_apart({split: [(corpus.hashes[split], files[split])] for split in SPLITS})
     # What only the other splits have is one more token, which is never seen in training.
     unknown = {split: int(corpus.tokens[split].facts["unknown"]) for split in SPLITS}
     size = corpus.tokenizer.size + any(unknown.values())
@@ -172,6 +177,6 @@ def text_file_task(path: Path, level: Level = "character", **options: Any) -> Ta
         InputError: The file is empty, too short or no UTF-8.
         CorruptFileError: It is a damaged gzip file.
     """
-    file = path.name.removesuffix(".gz")
+    file = name_inside(path)
     title = f"{file}, next {'byte pair' if level == 'bpe' else level}"
     return language_task(Path(file).stem, title, path, level, **options)

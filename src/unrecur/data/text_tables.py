@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from unrecur._check import CorruptFileError, InputError
+from unrecur.data.lines import is_packed
 from unrecur.data.places import decode
 
 PIECE = 2**22  # bytes that are looked at at once
@@ -83,7 +84,7 @@ def _longest(piece: bytes) -> int:
 
 def _contents(path: Path) -> Iterator[bytes]:
     """Read a file, inflated, in pieces."""
-    packed = path.suffix.lower() == ".gz"
+    packed = is_packed(path)
     allowed = ALWAYS_ALLOWED + LARGEST_RATIO * path.stat().st_size
     total = 0
     try:

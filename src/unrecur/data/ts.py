@@ -12,6 +12,7 @@ from unrecur._check import InputError
 from unrecur.data.places import read_text
 
 MISSING = ("?", "nan")
+OR_MISSING = ", or '?' where it is missing"
 
 
 @dataclass(frozen=True)
@@ -177,28 +178,26 @@ def _row(part: str, start: int, where: str) -> Float64[np.ndarray, " T"]:
     words = part.split(",")
     try:
         row = np.array(words, dtype=np.float64)  # fast, where all are numbers
-        if np.isfinite(row).all():
+        if np.isfinite(row).all() and "_" not in part:
             return row
     except ValueError:
         pass
     row = np.full(len(words), np.nan)
     for place, word in enumerate(words):
         if word.strip().lower() not in MISSING:
-            row[place] = _number(word, f"{where}, column {start + 1}")
+            row[place] = _number(word, f"{where}, column {start + 1}", OR_MISSING)
         start += len(word) + 1
     return row
 
 
-def _number(word: str, where: str) -> float:
-    """Read one finite number."""
+def _number(word: str, where: str, otherwise: str = "") -> float:
+    """Read one finite number; `otherwise` says what else there may be."""
     try:
         value = float(word)
     except ValueError:
         value = np.inf
-    if not np.isfinite(value):
-        raise InputError(
-            f"{where}: expected a number, or '?' where it is missing, got '{word[:40].strip()}'."
-        )
+    if not np.isfinite(value) or "_" in word:  # Python takes 1_0 for 10
+        raise InputError(f"{where}: expected a number{otherwise}, got '{word[:40].strip()}'.")
     return value
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from unrecur.data.scores import accuracy
 from unrecur.data.sequences import SPLITS, Pair, Split
 from unrecur.data.task import Score, Task
 from unrecur.data.ts import LabelledSeries
+from unrecur.data.vocabulary import label_names
 
 
 def whole_series_task(
@@ -40,11 +42,13 @@ def whole_series_task(
 
     Raises:
         InputError: The series of the splits have other numbers of features, a feature is missing
-            in all of training, or the numbers to be predicted are constant there.
+            in all of training, the class or the number to be predicted is constant there, or all
+            that is tested was seen before.
     """
     scales, gaps = _scales(series, name)
     of_classes = bool(series["train"].classes)
-    targets, fields = _classes(series) if of_classes else _numbers(series, name)
+    targets, fields = _classes(series, name) if of_classes else _numbers(series, name)
+    twice = _twice(series, name)
     splits = {
         split: [
             _pair(_inputs(values, scales, gaps), target)
@@ -58,7 +62,12 @@ def whole_series_task(
         in_features=len(scales) + int(gaps.sum()),
         splits=splits,
         whole=True,
-        notes=(*notes, *_notes(scales, gaps, fields.pop("scale", None))),
+        notes=(
+            *notes,
+            *_notes(scales, gaps, fields.pop("scale", None)),
+            *fields.pop("late", ()),
+            *twice,
+        ),
         **fields,
     )
 
@@ -112,10 +121,39 @@ def _pair(x: Float32[np.ndarray, "T E"], label: int | float) -> Pair:
     return torch.from_numpy(x), target
 
 
+def _twice(series: Mapping[Split, LabelledSeries], name: str) -> list[str]:
+    """Count the series of test that are in the other splits too, with the same label."""
+    train, valid, tested = (
+        [
+            (values.shape, values.tobytes(), label)
+            for values, label in zip(series[split].values, series[split].labels, strict=True)
+        ]
+        for split in SPLITS
+    )
+    known = {*train, *valid}
+    count = sum(each in known for each in tested)
+    if count == len(tested):
+        raise InputError(
+            f"task '{name}': expected series of test that are in no other split, got none: all "
+            f"{count} are, and a model would be scored on what it was trained on. Is it the same "
+            "file twice?"
+        )
+    if not count:
+        return []
+    return [f"{count} of the {len(tested)} series of test are in another split too."]
+
+
 def _classes(
-    series: Mapping[Split, LabelledSeries],
+    series: Mapping[Split, LabelledSeries], name: str
 ) -> tuple[dict[Split, list[int]], dict[str, Any]]:
     """Number the classes."""
+    train, *others = ([str(label) for label in series[split].labels] for split in SPLITS)
+    if len(set(train)) < 2:
+        raise InputError(
+            f"task '{name}': expected series of two classes or more in training, got only "
+            f"'{train[0]}'. Nothing can be learned of that; is the file cut off?"
+        )
+    _, late = label_names(train, chain.from_iterable(others), "label")
     names = list(dict.fromkeys(name for split in SPLITS for name in series[split].classes))
     targets = {s: [names.index(str(label)) for label in series[s].labels] for s in SPLITS}
     fields = {
@@ -126,6 +164,7 @@ def _classes(
         "floors": {"constant": {}},
         "chance_level": math.log(len(names)),
         "scores": {"accuracy": accuracy},
+        "late": late,
     }
     return targets, fields
 
