@@ -313,7 +313,7 @@ def test_folders_of_splits_have_several_names(tmp_path):
     (tmp_path / "Test" / "0.wav").write_bytes(b"")
     task = midi_task(tmp_path)
     assert [len(task.splits[split]) for split in SPLITS] == [3, 2, 1]
-    assert task.notes[-1] == "Files of the folder that are not used: 1, the first Test/0.wav."
+    assert task.notes[-1] == "Files and empty folders that are not used: 1, the first Test/0.wav."
 
 
 def test_a_pipe_is_no_music(tmp_path):

@@ -184,7 +184,7 @@ def test_other_things_are_refused_with_what_is_known(tmp_path):
         (questions, ["validation.json"], r"for valid, got dev\.json, validation\.json"),
         (sounds, ["val/a.wav"], "for valid, got val, valid"),
         (music, ["Train/a.mid"], "for train, got Train, train"),
-        (languages, ["train.fr"], r"for train, got train\.de, train\.en, train\.fr"),
+        (languages, ["train.fr"], r"expected two languages, got \.de, \.en, \.fr"),
         (languages, ["val.en"], r"valid in de and en.*got dev\.de, dev\.en, val\.en"),
     ],
 )
@@ -212,7 +212,7 @@ def test_files_that_are_not_used_are_counted(make, tmp_path):
     (place / ".git").mkdir()
     (place / ".git" / "HEAD").write_bytes(b"")
     noted = own_task(str(place), target, **options)
-    note = "Files of the folder that are not used: 4, the first extra.kar."
+    note = "Files and empty folders that are not used: 4, the first extra.kar."
     assert sorted(noted.notes) == sorted((*task.notes, note))
     assert noted.hashes == task.hashes
 

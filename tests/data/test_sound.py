@@ -346,7 +346,7 @@ def test_a_file_for_each_split_is_that_split(tmp_path):
 def test_pipes_are_no_recordings(folder):
     os.mkfifo(folder / "pipe.wav")
     task = sound_folder(folder)
-    assert "Files of the folder that are not used: 1, the first pipe.wav." in task.notes
+    assert "Files and empty folders that are not used: 1, the first pipe.wav." in task.notes
     with pytest.raises(InputError, match=r"pipe\.wav: expected a file, got a folder, a pipe or"):
         open_sounds([folder / "pipe.wav"])
 

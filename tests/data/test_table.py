@@ -97,7 +97,7 @@ def test_numbers_in_another_notation_are_no_text(value, tmp_path):
         assert read_table(path).frame["x"].to_list() == [other, other]
 
 
-def test_many_columns_are_named_in_little_time(tmp_path):
+def test_thousands_of_columns_are_told_apart(tmp_path):
     names = [f"c{number}" for number in range(30_000)]
     cells = ",".join(map(str, range(30_000)))
     path = write(tmp_path, f"{','.join(names)}\n{cells}\n")
@@ -130,6 +130,8 @@ def test_many_columns_are_named_in_little_time(tmp_path):
         ('a,b\n1,2\n3, "4"\n', "line 3: expected quotation marks .* no space before"),
         ("a,b\r1,2\r3,4\r", "line 1: expected lines that end in line feeds"),
         ("sep=;\na;b\n1;2\n", "line 1: expected the names of the columns, got 'sep=;'"),
+        ('a,5" pipe\n' + "1,2\n" * 50_000, "line 1: expected quotation marks around"),
+        ('a,"' + "x\n" * 140_000, "line 1: expected the names of the columns"),
         ("*,b\n1,2\n", r"expected plain names of columns, got '\*'"),
         ("^b$,b\n1,2\n", r"expected plain names of columns, got '\^b\$'"),
     ],
@@ -277,6 +279,7 @@ def test_times_of_frames_and_zones():
 @pytest.mark.parametrize(
     ("times", "message"),
     [
+        (["1e19", "2e19"], "column 't': expected a time"),
         (["01/02/15", "02/02/15"], "column 't': expected times, like 2016.*got '01/02/15'"),
         (["2015-02-01", "02-02-15"], "line 3, column 't': expected a time.*'02-02-15'"),
         (["201501", "201502"], "column 't': expected times, got numbers .* like 201501"),
@@ -349,14 +352,14 @@ def test_months_are_cut_at_days():
     firsts = polars.datetime_range(
         polars.datetime(2019, 1, 1), polars.datetime(2021, 6, 1), "1mo", eager=True
     )
-    for rows in (
-        firsts,
-        firsts.dt.offset_by("14d"),
-        firsts.dt.offset_by("1mo").dt.offset_by("-1d"),
-    ):
-        grid = grid_of(rows, range(30))
+    lasts = firsts.dt.offset_by("1mo").dt.offset_by("-1d")
+    noons = lasts.dt.offset_by("12h")
+    for rows in (firsts, firsts.dt.offset_by("14d"), lasts, lasts[1:], lasts[3:], noons):
+        grid = grid_of(rows, range(len(rows)))
         ticks = rows.dt.epoch("us").to_numpy()
-        for cut in ("2020-03-01", "2020-03-02", "2020-03-15", "2020-03-16", "2020-03-31"):
+        days = ("01", "02", "15", "16", "29", "30", "31")
+        cuts = [f"2020-03-{day}" for day in days] + ["2020-02-29", "2020-04-30", "2020-05-01"]
+        for cut in [*cuts, *(f"{cut} 12:00" for cut in cuts)]:
             at = instant(cut)
             assert grid.position(at).tolist() == [int((ticks < at).sum())], (rows[0], cut)
 

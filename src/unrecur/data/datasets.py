@@ -15,16 +15,11 @@ from unrecur.data.hub import PREFIX, load_hub
 from unrecur.data.items import ItemReader, Numbered, part, taken, words_of
 from unrecur.data.losses import bernoulli_nll, categorical_nll, squared_error
 from unrecur.data.scores import accuracy
-from unrecur.data.sequences import SPLITS, Split
+from unrecur.data.sequences import NAMES, SPLITS, Split
 from unrecur.data.task import Task
 from unrecur.data.vocabulary import Vocabulary, label_names, vocabulary_of
 
 Loss = Literal["categorical", "bernoulli", "squared"]
-NAMES: dict[Split, tuple[str, ...]] = {
-    "train": ("train",),
-    "valid": ("valid", "val", "dev", "validation"),
-    "test": ("test",),
-}
 KNOWN = tuple(chain.from_iterable(NAMES.values()))
 HELD_SHARE = 0.15
 MOST_WORDS = 20_000

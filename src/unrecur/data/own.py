@@ -113,7 +113,12 @@ def _of_sorted(folder: Path, target: Sequence[str], options: dict[str, Any]) -> 
             f"{folder}: expected files or folders train, valid and test (or a folder of sound or "
             f"music). Known are {WHAT}."
         )
-    languages = len(kinds) == len(found["train"]) == 2 and not kinds & NO_LANGUAGES
+    languages = len(kinds) == len(found["train"]) > 1 and not kinds & NO_LANGUAGES
+    if languages and len(kinds) > 2:
+        raise InputError(
+            f"{folder}: expected two languages, got {', '.join(sorted(kinds))}. Keep the files of "
+            "two."
+        )
     if not languages:
         found = {split: [path] for split, path in one_each(folder, found).items()}
     files = {split: [tagged_files(path) for path in paths] for split, paths in found.items()}

@@ -8,13 +8,8 @@ from pathlib import Path
 
 from unrecur._check import InputError
 from unrecur.data.lines import Part, blocks
-from unrecur.data.sequences import SPLITS, Split
+from unrecur.data.sequences import NAMES, SPLITS, Split
 
-STEMS: dict[Split, tuple[str, ...]] = {
-    "train": ("train",),
-    "valid": ("valid", "val", "dev", "validation"),
-    "test": ("test",),
-}
 Hashed = Sequence[tuple[str, Path]]
 
 
@@ -67,7 +62,7 @@ def named_after_splits(folder: Path) -> dict[Split, list[Path]]:
     """
     there = sorted(folder.iterdir())
     return {
-        split: [path for path in there if path.name.partition(".")[0].lower() in STEMS[split]]
+        split: [path for path in there if path.name.partition(".")[0].lower() in NAMES[split]]
         for split in SPLITS
     }
 
@@ -142,7 +137,7 @@ def ignored(folder: Path, used: Iterable[Path]) -> tuple[str, ...]:
     seen = [name for name in names if not any(part.startswith(".") for part in name.parts)]
     if not seen:
         return ()
-    return (f"Files of the folder that are not used: {len(seen):,}, the first {seen[0]}.",)
+    return (f"Files and empty folders that are not used: {len(seen):,}, the first {seen[0]}.",)
 
 
 def check_apart(files: Mapping[Split, Hashed]) -> None:

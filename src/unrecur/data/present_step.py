@@ -167,12 +167,12 @@ def _classes(prepared: Prepared, target: str) -> tuple[np.ndarray, list[str], li
             f"{len(classes)} ({', '.join(classes[:3])}). Numbers that are no classes are predicted "
             "by regression_task or forecasting_task."
         )
-    known = int((prepared.train & (text.codes >= 0)).sum())
-    if len(classes) > MANY and 2 * len(classes) > known:
+    once = int((np.bincount(text.codes[prepared.train & (text.codes >= 0)]) == 1).sum())
+    if len(classes) > MANY and 2 * once > len(classes):
         raise InputError(
-            f"target '{target}': expected classes that come again, got {len(classes)} different "
-            f"values at {known} steps of training ({', '.join(classes[:3])}). If they are numbers, "
-            "write them like 1234.5, and leave missing ones empty."
+            f"target '{target}': expected classes that come again, got {len(classes)} in training "
+            f"({', '.join(classes[:3])}), {once} of them once. If they are numbers, write them "
+            "like 1234.5, and leave missing ones empty."
         )
     numbers = np.full(len(text.values) + 1, IGNORED, np.int64)
     numbers[seen] = np.arange(len(seen))

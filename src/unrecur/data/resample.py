@@ -22,13 +22,16 @@ class Grid:
         start: The time of the first step of each series, in ticks or months.
         step: How many ticks or months a step is.
         months: Whether time is counted in months.
-        into: How many ticks after the beginning of its month the first row of each series is.
+        shift: Ticks that are added to times before months are counted: a day, where rows are of
+            last days, so that all are of first ones.
+        into: How many ticks after the beginning of its month the first row of each series then is.
     """
 
     series: Series
     start: np.ndarray
     step: int
     months: bool = False
+    shift: int = 0
     into: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
 
     def position(self, ticks: int) -> np.ndarray:
@@ -43,7 +46,8 @@ class Grid:
         time = ticks
         if self.months:
             # The rows of a month stand where that of the first month stands in it.
-            time = _months(np.array([ticks]))[0] + (_into_month(np.array([ticks])) > self.into)
+            moved = np.array([ticks + self.shift])
+            time = _months(moved)[0] + (_into_month(moved) > self.into)
         return np.clip(-(-(time - self.start) // self.step), 0, self.series.lengths)
 
 
@@ -68,7 +72,7 @@ def on_grid(series: Series, frequency: str | float | None = None) -> Grid:
         if frequency is not None:
             raise InputError("a frequency needs times: name the column that holds them (time).")
         return Grid(series, np.zeros(len(series.lengths), np.int64), 1)
-    ticks, months, into = series.ticks, False, np.zeros(1, np.int64)
+    ticks, months, shift, into = series.ticks, False, 0, np.zeros(1, np.int64)
     steps = _steps(ticks, series.offsets)
     if frequency is not None:
         step = duration(frequency, series.dated, series.per_unit)
@@ -76,16 +80,18 @@ def on_grid(series: Series, frequency: str | float | None = None) -> Grid:
         raise InputError(f"{series.name}: expected two rows or more in a series, got one in each.")
     else:
         step = _commonest(steps)
-        if series.dated and step >= MONTH and _monthly(ticks):
-            into = _into_month(ticks[series.offsets[:-1]])
-            ticks, months = _months(ticks), True
+        moved = _monthly(ticks) if series.dated and step >= MONTH else None
+        if moved is not None:
+            months, shift = True, moved
+            into = _into_month(ticks[series.offsets[:-1]] + shift)
+            ticks = _months(ticks + shift)
             series = replace(series, notes=[*series.notes, "Time is counted in months."])
             steps = _steps(ticks, series.offsets)
             step = _commonest(steps)
     start = ticks[series.offsets[:-1]]
     if (steps == step).all():
-        return Grid(series, start, step, months, into)
-    return Grid(_resampled(series, ticks, start, step, months), start, step, months, into)
+        return Grid(series, start, step, months, shift, into)
+    return Grid(_resampled(series, ticks, start, step, months), start, step, months, shift, into)
 
 
 def _steps(ticks: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -101,12 +107,14 @@ def _commonest(steps: np.ndarray) -> int:
     return int(values[counts.argmax()])
 
 
-def _monthly(ticks: np.ndarray) -> bool:
-    """Say whether all times are of the same day of months, or all of the last."""
-    days = ticks.astype("datetime64[us]").astype("datetime64[D]")
-    day = days - days.astype("datetime64[M]")
-    last = (days + 1) == (days + 1).astype("datetime64[M]")
-    return bool((day == day[0]).all() or last.all())
+def _monthly(ticks: np.ndarray) -> int | None:
+    """Say what to add to times of the same day of all months; None where they are not."""
+    for shift in (0, DAY):  # the days after last days are all first ones
+        days = (ticks + shift).astype("datetime64[us]").astype("datetime64[D]")
+        day = days - days.astype("datetime64[M]")
+        if (day == day[0]).all():
+            return shift
+    return None
 
 
 def _into_month(ticks: np.ndarray) -> np.ndarray:

@@ -13,6 +13,11 @@ from unrecur.data.losses import IGNORED, counted
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+NAMES: dict[Split, tuple[str, ...]] = {  # what people call them
+    "train": ("train",),
+    "valid": ("valid", "val", "dev", "validation"),
+    "test": ("test",),
+}
 Pair = tuple[Tensor, Tensor]
 
 

@@ -132,6 +132,8 @@ def _promised(file: BinaryIO, size: int) -> int:
     while at < size:
         file.seek(at)
         chunk = file.read(24)
+        if chunk[:4] == bytes(4):  # nothing was written here
+            break
         length = int.from_bytes(chunk[4:8], order)
         if chunk[:4] == b"ds64":  # the lengths that RF64 has no room for
             long = int.from_bytes(chunk[16:24], order)

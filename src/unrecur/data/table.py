@@ -11,7 +11,7 @@ from unrecur.data.times import Clock, read_clock
 # Decimal commas, percent signs, currencies, thousands apart.
 OTHER_NOTATION = (
     r"^\s*[$€£¥]?\s*[-+]?[$€£¥]?\s*"
-    r"(\d+|\d+\.\d*|\d*,\d+|\d{1,3}([.,' ]\d{3})+([.,]\d+)?)\s*[%$€£¥]?\s*$"
+    r"(\d+|\d+\.\d*|\d*,\d+|[1-9]\d{0,2}([.,' ]\d{3})+([.,]\d+)?)\s*[%$€£¥]?\s*$"
 )
 YEARS = (1900, 2100)
 # Of numbers with so many digits the range of the last two: months, days, hours, minutes, seconds.
@@ -162,7 +162,7 @@ def _refuse_notation(source: Source, name: str, text: Any) -> None:
     raise InputError(
         f"{source.where(first['row'][0])}, column '{name}': expected a number like 1234.5, got "
         f"{first['value'][0]!r}. Write decimal points, and no percent signs, currencies or marks "
-        "of thousands."
+        "of thousands; where it is no number, put a letter before it, or leave the column out."
     )
 
 
@@ -205,7 +205,9 @@ def _refuse_calendar(source: Source, time: str, known: Any) -> None:
             valid &= (rest % 100).is_between(low, high)
             rest //= 100
         valid &= rest.is_between(*YEARS)
-        found = known.select(all=valid.all(), first=value.first()).collect(engine="streaming")
+        found = known.select(all=valid.fill_null(False).all(), first=value.first()).collect(
+            engine="streaming"
+        )
         if found["all"][0]:
             raise InputError(
                 f"{source.name}, column '{time}': expected times, got numbers that read as dates "

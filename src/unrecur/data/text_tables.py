@@ -153,8 +153,10 @@ def inspect(path: Path, separator: str | None = None) -> Layout:
 def _first_row(piece: bytes, path: Path) -> str:
     """Find the row of names; a quoted name may hold a line break."""
     end = piece.index(NEWLINE)
-    while piece.count(b'"', 0, end) % 2 and NEWLINE in piece[end + 1 :]:
-        end = piece.index(NEWLINE, end + 1)
+    marks = piece.count(QUOTE, 0, end)
+    while marks % 2 and (next_end := piece.find(NEWLINE, end + 1)) >= 0:
+        marks += piece.count(QUOTE, end, next_end)
+        end = next_end
     first = decode(piece[:end], path).lstrip("\ufeff").rstrip("\r")
     if "\r" in first and '"' not in first:
         raise InputError(
@@ -171,7 +173,14 @@ def _first_row(piece: bytes, path: Path) -> str:
 
 def _names(first: str, separator: str, path: Path) -> tuple[str, ...]:
     """Read and check the names of the columns."""
-    names = [name.strip() for name in next(csv.reader(StringIO(first), delimiter=separator), [])]
+    try:
+        row = next(csv.reader(StringIO(first), delimiter=separator), [])
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line 1: expected the names of the columns, got {first[:80]!r} ({error}). Is "
+            "a quotation mark open?"
+        ) from error
+    names = [name.strip() for name in row]
     if not any(names) or all(_is_number(name) for name in names):
         raise InputError(
             f"{path}, line 1: expected the names of the columns, got {first[:80]!r}. Add a first "

@@ -46,8 +46,8 @@ RECIPES: dict[str, Recipe] = {
     "markov": Recipe("markov", "floor"),
 }
 
-# Those below have the best of one grid of learning rates for all, over several tasks of their kind
-# (docs/decisions/0004).
+# Those below have the best of one grid of learning rates for all, over several tasks of their kind,
+# or the one beside it where the best is the largest (docs/decisions/0004).
 _RATE = TrainConfig(learning_rate=1e-2)
 _SLOWER = TrainConfig(learning_rate=5e-3)
 _PLAIN: dict[str, Any] = {"dropout": 0.1}
